@@ -1,0 +1,73 @@
+"""Fixtures that every room's tests share: people with roles, the demo facility, real services."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from django.conf import settings
+from django.test import Client
+
+if TYPE_CHECKING:
+    from ops_platform.models import User
+
+DEMO_FACILITY = Path(__file__).parent / "facilities" / "demo" / "facility.yaml"
+
+
+def _person(role: str) -> "User":
+    from ops_platform.models import User
+    from ops_platform.roles import assign_role, sync_roles
+
+    sync_roles()  # a transactional test before this one may have emptied the tables
+    user = User.objects.create_user(role, password="correct-horse-battery")
+    assign_role(user, role)
+    return User.objects.get(pk=user.pk)
+
+
+@pytest.fixture
+def viewer(db: None) -> "User":
+    return _person("viewer")
+
+
+@pytest.fixture
+def operator(db: None) -> "User":
+    return _person("operator")
+
+
+@pytest.fixture
+def supervisor(db: None) -> "User":
+    return _person("supervisor")
+
+
+@pytest.fixture
+def admin(db: None) -> "User":
+    return _person("admin")
+
+
+@pytest.fixture
+def client_as() -> Callable[["User"], Client]:
+    """Return a function that gives a client signed in as the user."""
+
+    def sign_in(user: "User") -> Client:
+        client = Client()
+        client.force_login(user)
+        return client
+
+    return sign_in
+
+
+@pytest.fixture
+def demo_facility(db: None) -> None:
+    """The demo facility, loaded from its file as `make run` does."""
+    from django.core.management import call_command
+
+    call_command("load_facility", str(DEMO_FACILITY), verbosity=0)
+
+
+@pytest.fixture(scope="session")
+def kvserve_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The real engine with the bundled model, one process per run; settings point to it."""
+    from kvserve.testing import start_server
+
+    with start_server(settings.DATA_DIR, settings.CONFIG.ports.kvserve) as url:
+        yield url

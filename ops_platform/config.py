@@ -1,0 +1,166 @@
+"""Typed configuration from `OPS_*` variables; what is unset means the embedded service."""
+
+import json
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+import environ
+from django.core.exceptions import ImproperlyConfigured
+from environ.fileaware_mapping import FileAwareMapping
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+DEFAULT_PORT = 8000
+
+#: Every variable the product reads, with the sentence that README's table shows.
+VARIABLES: dict[str, str] = {
+    "OPS_DATA_DIR": "Folder for embedded services, models, logs and secrets (default `var/`).",
+    "OPS_DATABASE_URL": "PostgreSQL with pgvector, `postgresql://user:pw@host/db`. Unset: embedded.",
+    "OPS_REDIS_URL": "Redis, `redis://:pw@host:6379/0`. Unset: embedded.",
+    "OPS_LLM_URL": "OpenAI-compatible servers, comma separated, tried in order. Unset: embedded kvserve.",
+    "OPS_LLM_MODEL": "Model name asked for (default: the first one that the server lists).",
+    "OPS_EMBED_URL": "OpenAI-compatible embedding servers (default: the same as OPS_LLM_URL).",
+    "OPS_SECRET_KEY": "Django's signing key; required in production.",
+    "OPS_ALLOWED_HOSTS": "Comma-separated host names that the web process answers to.",
+    "OPS_DEBUG": "`true` shows tracebacks in the browser; never in production.",
+    "OPS_HTTPS": "`true` behind TLS: secure cookies, HSTS, forwarded-proto header trusted.",
+    "OPS_LOG_FORMAT": "`json` (default) or `text`.",
+    "OPS_DEMO_MODE": "`true` shows the demo-plant page (default: true when everything is embedded).",
+    "OPS_PLANT_URL": "Demo plant that executes approved setpoints. Unset: embedded.",
+    "OPS_PLANT_TOKEN": "Bearer token for the plant's own API.",
+    "OPS_PORT": "Port of the web process; children take ports derived from it (default 8000).",
+    "OPS_PROPOSAL_TTL_S": "Seconds that a proposal waits for a signature (default 900).",
+    "OPS_EFFECT_WINDOW_S": "Seconds after an action in which its effect is measured (default 120).",
+    "OPS_RETENTION_DAYS": "Days that raw readings are kept (default 400).",
+    "OPS_MAX_INGEST_BYTES": "Largest body of one push, bytes, after decompression (default 10 MiB).",
+}
+
+
+@dataclass(frozen=True)
+class Ports:
+    """The ports of one stack, all derived from the web port."""
+
+    web: int
+
+    @property
+    def kvserve(self) -> int:
+        return self.web + 100
+
+    @property
+    def postgres(self) -> int:
+        return self.web + 101
+
+    @property
+    def redis(self) -> int:
+        return self.web + 102
+
+    @property
+    def plant(self) -> int:
+        return self.web + 103
+
+
+@dataclass(frozen=True)
+class Config:
+    """Everything that the environment decides, parsed once."""
+
+    data_dir: Path
+    database_url: str
+    redis_url: str
+    llm_urls: list[str]
+    llm_model: str
+    embed_urls: list[str]
+    secret_key: str
+    allowed_hosts: list[str]
+    debug: bool
+    https: bool
+    log_format: str
+    demo_mode: bool
+    plant_url: str
+    plant_token: str
+    ports: Ports
+    proposal_ttl_s: int
+    effect_window_s: int
+    retention_days: int
+    max_ingest_bytes: int
+    embedded_database: bool
+    embedded_redis: bool
+    embedded_llm: bool
+    secret_key_is_ephemeral: bool
+
+
+def read_secret(data_dir: Path, name: str) -> str:
+    """Return a secret that `up` generated under `DATA_DIR/secrets`, or an empty string."""
+    path = data_dir / "secrets" / name
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return ""
+
+
+def _recorded_port(data_dir: Path) -> int:
+    """The web port of the stack that runs (or last ran) over this data folder."""
+    try:
+        return int(json.loads((data_dir / "runtime.json").read_text())["port"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return DEFAULT_PORT
+
+
+def _urls(raw: str) -> list[str]:
+    return [part.strip().rstrip("/").removesuffix("/v1") for part in raw.split(",") if part.strip()]
+
+
+def load(environment: Mapping[str, str]) -> Config:
+    """Parse `environment`; raises ImproperlyConfigured naming the variable that is wrong."""
+    env = environ.Env()
+    env.ENVIRON = FileAwareMapping(env=dict(environment))
+    try:
+        data_dir = Path(env.str("OPS_DATA_DIR", default=str(BASE_DIR / "var"))).resolve()
+        ports = Ports(env.int("OPS_PORT", default=_recorded_port(data_dir)))
+        database_url = env.str("OPS_DATABASE_URL", default="").strip()
+        redis_url = env.str("OPS_REDIS_URL", default="").strip()
+        llm_urls = _urls(env.str("OPS_LLM_URL", default=""))
+        embedded = (not database_url, not redis_url, not llm_urls)
+        secret_key = env.str("OPS_SECRET_KEY", default="").strip() or read_secret(
+            data_dir, "django-key"
+        )
+        llm_default = [f"http://127.0.0.1:{ports.kvserve}"]
+        return Config(
+            data_dir=data_dir,
+            database_url=database_url
+            or f"postgresql://holdpoint:{quote(read_secret(data_dir, 'postgres'))}"
+            f"@127.0.0.1:{ports.postgres}/holdpoint",
+            redis_url=redis_url
+            or f"redis://:{quote(read_secret(data_dir, 'redis'))}@127.0.0.1:{ports.redis}/0",
+            llm_urls=llm_urls or llm_default,
+            llm_model=env.str("OPS_LLM_MODEL", default=""),
+            embed_urls=_urls(env.str("OPS_EMBED_URL", default="")) or llm_urls or llm_default,
+            secret_key=secret_key or secrets.token_urlsafe(48),
+            allowed_hosts=env.list(
+                "OPS_ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"]
+            ),
+            debug=env.bool("OPS_DEBUG", default=False),
+            https=env.bool("OPS_HTTPS", default=False),
+            log_format=env.str("OPS_LOG_FORMAT", default="json"),
+            demo_mode=env.bool("OPS_DEMO_MODE", default=all(embedded)),
+            plant_url=env.str("OPS_PLANT_URL", default="")
+            or (f"http://127.0.0.1:{ports.plant}" if embedded[0] else ""),
+            plant_token=env.str("OPS_PLANT_TOKEN", default="").strip()
+            or read_secret(data_dir, "plant-api"),
+            ports=ports,
+            proposal_ttl_s=env.int("OPS_PROPOSAL_TTL_S", default=900),
+            effect_window_s=env.int("OPS_EFFECT_WINDOW_S", default=120),
+            retention_days=env.int("OPS_RETENTION_DAYS", default=400),
+            max_ingest_bytes=env.int("OPS_MAX_INGEST_BYTES", default=10 * 1024 * 1024),
+            embedded_database=embedded[0],
+            embedded_redis=embedded[1],
+            embedded_llm=embedded[2],
+            secret_key_is_ephemeral=not secret_key,
+        )
+    except ValueError as error:
+        raise ImproperlyConfigured(
+            f"an OPS_* variable has a value of the wrong type: {error}"
+        ) from error
+    except OSError as error:
+        raise ImproperlyConfigured(f"a file named by an OPS_*_FILE variable: {error}") from error

@@ -1,0 +1,1 @@
+"""The services that `up` runs itself when no `OPS_*_URL` points elsewhere."""

@@ -1,0 +1,54 @@
+"""Roles are groups; this table says which permissions each has beyond the one below it."""
+
+from typing import Any
+
+ROLES = ["viewer", "operator", "supervisor", "admin"]
+
+#: Permissions that a role adds to those of the roles before it.
+ADDED: dict[str, list[str]] = {
+    "viewer": [],
+    "operator": [
+        "facilities.acknowledge_alarm",
+        "facilities.inject_fault",
+        "approvals.add_proposal",
+        "approvals.decide_proposal",
+        "rag.add_document",
+    ],
+    "supervisor": ["facilities.manage_sources", "approvals.decide_high_risk"],
+    "admin": [],
+}
+
+
+def permissions_of(role: str) -> list[str]:
+    """Every permission of a role, its lower roles' included."""
+    return [name for lower in ROLES[: ROLES.index(role) + 1] for name in ADDED[lower]]
+
+
+def sync_roles(**_: Any) -> None:
+    """Create the four groups and give them their permissions; runs after each migrate.
+
+    Permission rows of other apps are made by their own post_migrate handlers, which run later in
+    the same migrate for apps further down; those rows are made here first, so order is no matter.
+    """
+    from django.apps import apps
+    from django.contrib.auth.management import create_permissions
+    from django.contrib.auth.models import Group, Permission
+
+    for label in ("facilities", "rag", "approvals"):
+        create_permissions(apps.get_app_config(label), verbosity=0)
+    known = {
+        f"{p.content_type.app_label}.{p.codename}": p
+        for p in Permission.objects.select_related("content_type")
+    }
+    for role in ROLES:
+        group, _created = Group.objects.get_or_create(name=role)
+        group.permissions.set([known[name] for name in permissions_of(role) if name in known])
+
+
+def assign_role(user: Any, role: str) -> None:
+    """Give `user` exactly one role; admin is also staff and superuser (the admin console)."""
+    from django.contrib.auth.models import Group
+
+    user.is_staff = user.is_superuser = role == "admin"
+    user.save(update_fields=["is_staff", "is_superuser"])
+    user.groups.set([Group.objects.get(name=role)])

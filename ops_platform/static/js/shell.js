@@ -1,0 +1,53 @@
+// The frame of every page: theme switch, live counts beside the navigation.
+
+import { api } from "./api.js";
+import { connect } from "./live.js";
+import { toast } from "./toast.js";
+
+document.querySelector("[data-theme-switch]")?.addEventListener("click", () => {
+  const next = document.documentElement.dataset.theme === "light" ? "dark" : "light";
+  document.documentElement.dataset.theme = next;
+  localStorage.setItem("holdpoint-theme", next);
+});
+
+const badge = (key) => document.querySelector(`[data-count="${key}"]`);
+
+function showCount(key, count, tone) {
+  const node = badge(key);
+  if (!node) return;
+  node.hidden = count === 0;
+  node.textContent = String(count);
+  node.dataset.tone = tone;
+}
+
+async function refresh() {
+  try {
+    const counts = await api("/api/v1/platform/counts");
+    showCount("alarms", counts.alarms, counts.alarms_critical ? "critical" : "");
+    showCount("approvals", counts.proposals, "accent");
+  } catch {
+    // The counts are a convenience; the pages themselves report a lost server.
+  }
+}
+
+let due = null;
+function refreshSoon() {
+  due ??= setTimeout(() => {
+    due = null;
+    refresh();
+  }, 400);
+}
+
+if (document.querySelector(".side")) {
+  refresh();
+  connect("/ws/alarms/", (message) => {
+    if (message.type === "alarm" && message.event === "raised" && message.alarm.severity === "critical") {
+      toast(message.alarm.message, "critical");
+    }
+    refreshSoon();
+  });
+  connect("/ws/approvals/", (message) => {
+    if (message.type === "proposal" && message.event === "pending") toast("A proposal waits for your decision.", "info");
+    refreshSoon();
+  });
+}
