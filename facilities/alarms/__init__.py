@@ -1,0 +1,1 @@
+"""Alarms: pure rules, the engine that applies them, and what people do with alarms."""

@@ -1,0 +1,1 @@
+"""The demo facility and its simulated plant."""

@@ -1,0 +1,245 @@
+"""Air side of the hall: CRAC fans and coils, supply to each rack, recirculation, temperatures.
+
+The chain is that of EnergyPlus' data-centre IT equipment (Sun & Hong 2017): supply air plus a
+local share of recirculated hot air gives the inlet; the rack's power over its airflow gives the
+outlet; the hot side returns to the units. Every stream is balanced in mass and in heat.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facilities.demo.plant.points import FacilitySpec
+
+Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class AirParameters:
+    """Constants of the air side."""
+
+    rho_kg_m3: float = 1.2  # dry air at 20 °C, 101 kPa
+    cp_j_kgk: float = 1005.0  # dry air
+    #: Coil: effectiveness 1 - exp(-NTU). 90 kW at 6.2 m3/s is 12 K; from 30 °C return and 10 °C
+    #: water that is 12/20, so NTU = 0.92 at full flow.
+    coil_ntu: float = 0.92
+    coil_ntu_flow_exponent: float = -0.5  # assumed, NTU = UA/C with UA ~ flow^0.5
+    #: Share of a coil's output at a share w of its water: w / (w + c (1 - w)); a typical coil
+    #: gives 80 % at half flow, so c = 0.25 (assumed).
+    coil_water_curve: float = 0.25
+    coil_water_lps: float = 4.0  # assumed design water flow of one coil
+    fan_tau_s: float = 4.0  # assumed drive ramp
+    fan_start_s: float = 6.0  # assumed: damper opens before the fan starts
+    filter_clean_pa: float = 150.0  # assumed, clean filter at 100 % fan speed
+    filter_tau_s: float = 15.0  # assumed, how fast an injected clog grows
+    filter_share: float = 0.12  # assumed share of the fan's pressure that a clean filter takes
+    coil_j_k: float = 30_000.0  # assumed coil and casing
+    room_j_k: float = 500_000.0  # hot side: 250 m3 of air is 0.3 MJ/K; the metal's part is assumed
+    aisle_j_k: float = 12_000.0  # cold aisle air and floor in front of one rack, assumed
+    gpu_rack_j_k: float = 110_000.0  # 500 kg of servers are 250 kJ/K, not all takes part; assumed
+    other_rack_j_k: float = 30_000.0  # assumed
+    envelope_w_k: float = 300.0  # assumed, walls to the building
+    building_c: float = 24.0  # assumed
+    gpu_rack_flow_m3s: float = 1.95  # four servers at reference fan speed: 26 kW at 11 K
+    other_rack_flow_m3s: float = 0.35  # 5 kW at 12 K
+    reach_m: float = 2.4  # assumed: the plenum feeds tiles near a unit better, e-fold distance
+    tile_exponent: float = 0.74  # assumed: big racks get less than their share of tiles
+    mixing: float = 0.12  # assumed: least share of hot air in an inlet (no blanking is perfect)
+    own_exhaust: float = 0.5  # assumed part of a rack's recirculated air that is its own exhaust
+    valve_gain_per_k_s: float = 0.008  # assumed integral gain of the supply air loop
+    valve_min: float = 0.05  # assumed
+    valve_start: float = 0.6  # assumed opening when a unit starts
+    stopped_coil_w_k: float = 330.0  # assumed: a stopped unit follows the room in about 90 s
+
+
+@dataclass(frozen=True)
+class HeatBalance:
+    """Heat flows of the last step, W, and the stored energy, J. In minus out is the storage."""
+
+    racks_w: float
+    fans_w: float
+    coils_w: float
+    envelope_w: float
+    other_w: float
+    stored_j: float
+
+
+@dataclass
+class AirState:
+    """Temperatures in °C, fan speeds 0..1, by unit and by rack."""
+
+    fan: Floats
+    valve: Floats
+    supply_c: Floats
+    filter_resistance: Floats
+    started_s: Floats
+    inlet_c: Floats
+    outlet_c: Floats
+    flow_m3s: Floats
+    room_c: float = 28.0
+
+
+class Air:
+    """The hall's air; arrays are in file order of crac and rack assets."""
+
+    def __init__(self, facility: FacilitySpec, *, parameters: AirParameters) -> None:
+        self.p = parameters
+        cracs = facility.of_kind("crac")
+        racks = facility.of_kind("rack")
+        self.crac_flow_m3s = np.array([float(c.attributes["airflow_m3s"]) for c in cracs])
+        self.crac_fan_w = np.array([float(c.attributes["fan_w"]) for c in cracs])
+        loaded = {server.rack for server in facility.of_kind("server")}
+        is_gpu = np.array([rack.tag in loaded for rack in racks])
+        self.rack_flow_m3s = np.where(
+            is_gpu, parameters.gpu_rack_flow_m3s, parameters.other_rack_flow_m3s
+        )
+        self.rack_j_k = np.where(is_gpu, parameters.gpu_rack_j_k, parameters.other_rack_j_k)
+        crac_xy = np.array([[c.attributes["x_m"], c.attributes["y_m"]] for c in cracs], dtype=float)
+        rack_xy = np.array([[r.attributes["x_m"], r.attributes["y_m"]] for r in racks], dtype=float)
+        distance_m = np.linalg.norm(crac_xy[:, None, :] - rack_xy[None, :, :], axis=2)
+        weight = (
+            np.exp(-distance_m / parameters.reach_m) * self.rack_flow_m3s**parameters.tile_exponent
+        )
+        #: Share of each unit's air that reaches each rack's tiles; rows sum to one.
+        self.reach = weight / weight.sum(axis=1, keepdims=True)
+        units = len(cracs)
+        self.state = AirState(
+            fan=np.zeros(units),
+            valve=np.full(units, 0.6),
+            supply_c=np.full(units, 18.0),
+            filter_resistance=np.ones(units),
+            started_s=np.zeros(units),
+            inlet_c=np.full(len(racks), 20.0),
+            outlet_c=np.full(len(racks), 32.0),
+            flow_m3s=np.zeros(units),
+        )
+        self.fan_w = np.zeros(units)
+        self.coil_w = np.zeros(units)
+        self.balance = HeatBalance(0.0, 0.0, 0.0, 0.0, 0.0, self._stored_j())
+
+    def step(
+        self,
+        dt_s: float,
+        *,
+        run: Flags,
+        fan_sp: Floats,
+        supply_sp_c: Floats,
+        fan_limit: Floats,
+        filter_resistance: Floats,
+        water_c: float,
+        water_lps: float,
+        rack_w: Floats,
+        rack_fan: Floats,
+        fan_reference: float,
+        other_w: float,
+    ) -> None:
+        """Advance by dt_s. `run` says which units are commanded, healthy and powered."""
+        self._step_fans(dt_s, run=run, fan_sp=fan_sp, fan_limit=fan_limit)
+        s, p = self.state, self.p
+        s.filter_resistance += (filter_resistance - s.filter_resistance) * _share(
+            dt_s, p.filter_tau_s
+        )
+        # A stiffer system moves the fan along its curve: dp_total ~ flow^2 at one speed.
+        choke = 1.0 / np.sqrt(1.0 + p.filter_share * (s.filter_resistance - 1.0))
+        s.flow_m3s = self.crac_flow_m3s * s.fan * choke
+        self.fan_w = self.crac_fan_w * s.fan**3 * choke
+        self._step_coils(
+            dt_s, run=run, supply_sp_c=supply_sp_c, water_c=water_c, water_lps=water_lps
+        )
+        self._step_hall(dt_s, rack_w=rack_w, rack_fan=rack_fan / fan_reference, other_w=other_w)
+
+    @property
+    def filter_dp_pa(self) -> Floats:
+        """Filter pressure drop, Pa: quadratic in flow."""
+        relative = self.state.flow_m3s / self.crac_flow_m3s
+        return self.p.filter_clean_pa * self.state.filter_resistance * relative**2
+
+    def _step_fans(self, dt_s: float, *, run: Flags, fan_sp: Floats, fan_limit: Floats) -> None:
+        s, p = self.state, self.p
+        s.started_s = np.where(run, s.started_s + dt_s, 0.0)
+        target = np.where(run & (s.started_s > p.fan_start_s), np.minimum(fan_sp, fan_limit), 0.0)
+        s.fan += (target - s.fan) * _share(dt_s, p.fan_tau_s)
+        s.fan[s.fan < 1e-3] = 0.0
+
+    def _step_coils(
+        self, dt_s: float, *, run: Flags, supply_sp_c: Floats, water_c: float, water_lps: float
+    ) -> None:
+        s, p = self.state, self.p
+        flow_w_k = p.rho_kg_m3 * p.cp_j_kgk * s.flow_m3s
+        relative = np.maximum(s.flow_m3s / self.crac_flow_m3s, 1e-3)
+        effectiveness = 1.0 - np.exp(-p.coil_ntu * relative**p.coil_ntu_flow_exponent)
+        # Water shared by the open valves; too little of it starves the coil.
+        wanted_lps = p.coil_water_lps * float(np.sum(np.where(s.flow_m3s > 0, s.valve, 0.0)))
+        water = s.valve * min(1.0, water_lps / max(wanted_lps, 1e-6))
+        output = water / np.maximum(water + p.coil_water_curve * (1.0 - water), 1e-6)
+        self.coil_w = output * effectiveness * flow_w_k * np.maximum(s.room_c - water_c, 0.0)
+        moving = s.flow_m3s > 0
+        self.coil_w = np.where(moving, self.coil_w, 0.0)
+        step = p.valve_gain_per_k_s * dt_s * (s.supply_c - supply_sp_c)
+        opening = np.where(s.valve > 0, s.valve + step, p.valve_start)
+        s.valve = np.where(run, np.clip(opening, p.valve_min, 1.0), 0.0)
+
+    def _step_hall(self, dt_s: float, *, rack_w: Floats, rack_fan: Floats, other_w: float) -> None:
+        s, p = self.state, self.p
+        volume_w_k = p.rho_kg_m3 * p.cp_j_kgk
+        demand_m3s = self.rack_flow_m3s * rack_fan
+        reaching_m3s = s.flow_m3s @ self.reach
+        supplied_m3s = np.minimum(reaching_m3s, demand_m3s * (1.0 - p.mixing))
+        recirculated_m3s = demand_m3s - supplied_m3s
+        bypass_m3s = reaching_m3s - supplied_m3s
+        own_m3s = p.own_exhaust * recirculated_m3s
+        from_room_m3s = recirculated_m3s - own_m3s
+        # Four sub-steps keep the explicit balance stable and closed to rounding.
+        part_s = dt_s / 4
+        envelope_w = p.envelope_w_k * (p.building_c - s.room_c)
+        unit_w_k = volume_w_k * s.flow_m3s
+        exchange_w_k = np.where(s.flow_m3s > 0, unit_w_k, p.stopped_coil_w_k)
+        for _ in range(4):
+            mixed_c = (s.flow_m3s * s.supply_c) @ self.reach / np.maximum(reaching_m3s, 1e-9)
+            into_unit_w = exchange_w_k * (s.room_c - s.supply_c) + self.fan_w - self.coil_w
+            into_aisle_w = volume_w_k * (
+                supplied_m3s * mixed_c
+                + own_m3s * s.outlet_c
+                + from_room_m3s * s.room_c
+                - demand_m3s * s.inlet_c
+            )
+            into_rack_w = rack_w + volume_w_k * demand_m3s * (s.inlet_c - s.outlet_c)
+            into_room_w = (
+                volume_w_k
+                * float(np.sum((demand_m3s - own_m3s) * s.outlet_c + bypass_m3s * mixed_c))
+                - volume_w_k * float(from_room_m3s.sum()) * s.room_c
+                - float(unit_w_k.sum()) * s.room_c
+                - float(np.sum((exchange_w_k - unit_w_k) * (s.room_c - s.supply_c)))
+                + envelope_w
+                + other_w
+            )
+            s.supply_c = s.supply_c + into_unit_w * part_s / p.coil_j_k
+            s.inlet_c = s.inlet_c + into_aisle_w * part_s / p.aisle_j_k
+            s.outlet_c = s.outlet_c + into_rack_w * part_s / self.rack_j_k
+            s.room_c += into_room_w * part_s / p.room_j_k
+        self.balance = HeatBalance(
+            racks_w=float(rack_w.sum()),
+            fans_w=float(self.fan_w.sum()),
+            coils_w=float(self.coil_w.sum()),
+            envelope_w=envelope_w,
+            other_w=other_w,
+            stored_j=self._stored_j(),
+        )
+
+    def _stored_j(self) -> float:
+        """Heat in the hall's masses relative to 0 °C, J."""
+        s, p = self.state, self.p
+        return float(
+            p.room_j_k * s.room_c
+            + p.aisle_j_k * s.inlet_c.sum()
+            + (self.rack_j_k * s.outlet_c).sum()
+            + p.coil_j_k * s.supply_c.sum()
+        )
+
+
+def _share(dt_s: float, tau_s: float) -> float:
+    """Part of the way to the target that a first-order lag goes in dt_s."""
+    return 1.0 - math.exp(-dt_s / tau_s)

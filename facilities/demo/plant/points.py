@@ -1,0 +1,128 @@
+"""What the plant reads from `facility.yaml`: assets by kind, and every point's instrument."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+FACILITY_FILE = Path(__file__).resolve().parent.parent / "facility.yaml"
+
+
+@dataclass(frozen=True)
+class AssetSpec:
+    """One asset; `rack` is the tag of the rack that it stands in, if any."""
+
+    tag: str
+    kind: str
+    rack: str | None
+    attributes: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class PointSpec:
+    """One instrument or setpoint; `tau_s` is its first-order response time."""
+
+    tag: str
+    asset: str
+    kind: str
+    quantity: str
+    unit: str
+    minimum: float
+    maximum: float
+    precision: float
+    tau_s: float
+    is_state: bool
+    writable: bool
+    write_min: float
+    write_max: float
+
+
+@dataclass(frozen=True)
+class FacilitySpec:
+    """Assets in file order and their points, grouped by asset and then by template order."""
+
+    assets: tuple[AssetSpec, ...]
+    points: tuple[PointSpec, ...]
+    rules: tuple[dict[str, Any], ...]
+    _by_tag: dict[str, PointSpec] = field(repr=False, default_factory=dict)
+
+    def of_kind(self, kind: str) -> tuple[AssetSpec, ...]:
+        """The assets of one kind in file order; arrays of the physics use this order."""
+        return tuple(asset for asset in self.assets if asset.kind == kind)
+
+    def point(self, tag: str) -> PointSpec | None:
+        return self._by_tag.get(tag)
+
+
+def _repeated(entry: dict[str, Any]) -> list[dict[str, Any]]:
+    """Apply `n: [first, last]`: one copy for each number, with {n} and {n:02} filled in."""
+    if "n" not in entry:
+        return [entry]
+    first, last = entry["n"]
+    template = {key: value for key, value in entry.items() if key != "n"}
+    return [_filled(template, number) for number in range(first, last + 1)]
+
+
+def _filled(value: Any, number: int) -> Any:
+    """Fill {n} in every string of a value, attributes included."""
+    if isinstance(value, str):
+        return value.format(n=number)
+    if isinstance(value, dict):
+        return {key: _filled(item, number) for key, item in value.items()}
+    return value
+
+
+def _point(asset: AssetSpec, template: dict[str, Any]) -> PointSpec:
+    minimum, maximum = template["range"]
+    write_min, write_max = template.get("write", (minimum, maximum))
+    writable = bool(template.get("writable", False))
+    return PointSpec(
+        tag=f"{asset.tag}.{template['quantity']}",
+        asset=asset.tag,
+        kind=asset.kind,
+        quantity=template["quantity"],
+        unit=template["unit"],
+        minimum=float(minimum),
+        maximum=float(maximum),
+        precision=float(template["precision"]),
+        tau_s=float(template["tau_s"]),
+        is_state=writable or "enum" in template,
+        writable=writable,
+        write_min=float(write_min),
+        write_max=float(write_max),
+    )
+
+
+def read_facility(path: Path = FACILITY_FILE) -> FacilitySpec:
+    """Read and expand a facility file.
+
+    Raises OSError or KeyError for a file that `load_facility` would also refuse; that command
+    gives the readable message, so this reader does not repeat its checks.
+    """
+    document: dict[str, Any] = YAML(typ="safe").load(path)
+    entries = [
+        {"tag": rack["tag"], "kind": "rack", "rack": rack["tag"], "attributes": rack}
+        for rack in document["racks"]
+    ]
+    entries += [copy for entry in document["assets"] for copy in _repeated(entry)]
+    assets = tuple(
+        AssetSpec(
+            tag=entry["tag"],
+            kind=entry["kind"],
+            rack=entry.get("rack"),
+            attributes=dict(entry.get("attributes", {})),
+        )
+        for entry in entries
+    )
+    points = tuple(
+        _point(asset, template)
+        for asset in assets
+        for template in document["point_templates"].get(asset.kind, ())
+    )
+    return FacilitySpec(
+        assets=assets,
+        points=points,
+        rules=tuple(document["alarm_rules"]),
+        _by_tag={point.tag: point for point in points},
+    )

@@ -1,0 +1,182 @@
+"""The running plant: physics, instruments, faults and setpoint writes behind one lock."""
+
+import logging
+import threading
+from array import array
+from collections.abc import Callable
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from facilities.demo.plant.faults import FAULTS, conditions_of
+from facilities.demo.plant.outbox import Batch
+from facilities.demo.plant.physics import Plant
+from facilities.demo.plant.points import FacilitySpec
+from facilities.demo.plant.sensors import Sensors
+from facilities.demo.plant.writes import Write, WriteLog
+
+logger = logging.getLogger(__name__)
+
+WARM_UP_S = 900  # simulated before the first reading, so that a start is not an alarm
+
+
+class RefusedError(Exception):
+    """A request that the plant does not carry out: `status` and `code` are for HTTP."""
+
+    def __init__(self, status: int, code: str, detail: str) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.code = code
+        self.detail = detail
+
+
+def timestamp(at: datetime) -> str:
+    """UTC time with milliseconds, as pushed."""
+    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+class Runtime:
+    """Everything that the HTTP API and the clock touch; safe to call from several threads."""
+
+    def __init__(
+        self,
+        facility: FacilitySpec,
+        *,
+        data_dir: Path,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        seed: int = 1,
+    ) -> None:
+        self._lock = threading.Lock()
+        self._facility = facility
+        self._now = now
+        self._log = WriteLog(data_dir / "writes.jsonl")
+        self._faults: set[str] = set()
+        self.plant = Plant(facility, seed=seed)
+        self.sensors = Sensors(facility, seed=seed + 1)
+        for tag, value in self._log.last_values().items():
+            if tag in self.plant.setpoint_tags:
+                self.plant.write(tag, value)
+        start = now()
+        for second in range(-WARM_UP_S, 0):
+            self.plant.step(1.0, at=start + timedelta(seconds=second))
+        self.sensors.step(1.0, values=self.plant.values())
+
+    def step(self, dt_s: float) -> None:
+        """Advance the plant and its instruments by dt_s seconds."""
+        with self._lock:
+            self.plant.step(dt_s, at=self._now())
+            self.sensors.step(dt_s, values=self.plant.values())
+
+    def batch(self) -> Batch:
+        """Read every instrument once, stamped with the present time."""
+        with self._lock:
+            return Batch(ts=timestamp(self._now()), values=array("d", self.sensors.read()))
+
+    def write(self, *, tag: str, value: float, key: str) -> dict[str, Any]:
+        """Carry out a setpoint write once per key; raises RefusedError."""
+        with self._lock:
+            before = self._log.find(key)
+            if before is not None:
+                if (before.tag, before.value) != (tag, value):
+                    raise RefusedError(
+                        409,
+                        "key_reused",
+                        f"key {key} already wrote {before.tag} = {before.value:g}; "
+                        f"it cannot also write {tag} = {value:g}. Use a new key.",
+                    )
+                return self._written(before, duplicate=True)
+            self._check(tag, value)
+            write = Write(
+                ts=timestamp(self._now()),
+                tag=tag,
+                value=value,
+                previous=self.plant.setpoint(tag),
+                key=key,
+            )
+            self._log.append(write)
+            self.plant.write(tag, value)
+            logger.info("setpoint %s: %g -> %g (key %s)", tag, write.previous, value, key)
+            return self._written(write, duplicate=False)
+
+    def writes(self) -> list[dict[str, Any]]:
+        with self._lock:
+            return [asdict(write) for write in self._log.writes]
+
+    def inject(self, name: str) -> None:
+        """Make fault `name` present; raises RefusedError for an unknown one."""
+        self._change_faults(name, present=True)
+
+    def clear(self, name: str | None = None) -> None:
+        """Clear one fault, or all; clearing what is not present is fine."""
+        if name is None:
+            with self._lock:
+                self._faults.clear()
+                self.plant.conditions = conditions_of((), self._facility)
+            logger.info("all faults cleared")
+        else:
+            self._change_faults(name, present=False)
+
+    def faults(self) -> list[dict[str, Any]]:
+        """All known faults and whether each is present."""
+        with self._lock:
+            return [
+                {
+                    "name": fault.name,
+                    "title": fault.title,
+                    "active": fault.name in self._faults,
+                    "alarms": list(fault.alarms),
+                    "procedure": fault.procedure,
+                }
+                for fault in FAULTS.values()
+            ]
+
+    def state(self) -> dict[str, Any]:
+        """Active faults, setpoints and what every instrument reads."""
+        with self._lock:
+            return {
+                "ts": timestamp(self._now()),
+                "faults": sorted(self._faults),
+                "setpoints": {tag: self.plant.setpoint(tag) for tag in self.plant.setpoint_tags},
+                "values": dict(zip(self.sensors.tags, self.sensors.read(), strict=True)),
+            }
+
+    def _check(self, tag: str, value: float) -> None:
+        point = self._facility.point(tag)
+        if point is None:
+            raise RefusedError(404, "unknown_point", f"the plant has no point {tag}")
+        if not point.writable or tag not in self.plant.setpoint_tags:
+            raise RefusedError(422, "not_writable", f"{tag} is a measurement; it cannot be written")
+        whole_wanted = point.write_max - point.write_min <= 1.0
+        inside = point.write_min <= value <= point.write_max
+        if not inside or (whole_wanted and not float(value).is_integer()):
+            allowed = "or" if whole_wanted else "to"
+            raise RefusedError(
+                422,
+                "out_of_limits",
+                f"{tag}: {value:g} {point.unit} is refused, the controller takes "
+                f"{point.write_min:g} {allowed} {point.write_max:g}",
+            )
+
+    def _change_faults(self, name: str, *, present: bool) -> None:
+        if name not in FAULTS:
+            raise RefusedError(
+                404, "unknown_fault", f"no fault is called {name}; known: {', '.join(FAULTS)}"
+            )
+        with self._lock:
+            if present:
+                self._faults.add(name)
+            else:
+                self._faults.discard(name)
+            self.plant.conditions = conditions_of(self._faults, self._facility)
+        logger.info("fault %s %s", name, "injected" if present else "cleared")
+
+    @staticmethod
+    def _written(write: Write, *, duplicate: bool) -> dict[str, Any]:
+        return {
+            "applied": True,
+            "tag": write.tag,
+            "previous": write.previous,
+            "value": write.value,
+            "duplicate": duplicate,
+        }

@@ -1,0 +1,1 @@
+"""From bytes on the wire to durable readings: formats → validate → store → publish."""

@@ -1,0 +1,1 @@
+"""Wire formats. Each turns a body into items for ``facilities.ingest.validate``."""

@@ -1,0 +1,1 @@
+"""Services that belong to no package of their own."""
