@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.conf import settings
@@ -10,6 +10,41 @@ from django.test import Client
 
 if TYPE_CHECKING:
     from ops_platform.models import User
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _flush_past_the_audit_trail() -> Iterator[None]:
+    """Let the flush between transactional tests, and nothing else, empty the audit trail."""
+    from django.db import connection
+    from django.test import TransactionTestCase
+
+    flush = TransactionTestCase._fixture_teardown
+
+    def teardown(case: TransactionTestCase) -> None:
+        table, trigger = "approvals_auditentry", "approvals_audit_no_truncate"
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1 FROM pg_trigger WHERE tgname = %s", [trigger])
+            guarded = cursor.fetchone() is not None
+            if guarded:
+                cursor.execute(f"ALTER TABLE {table} DISABLE TRIGGER {trigger}")
+        flush(case)
+        if guarded:
+            with connection.cursor() as cursor:
+                cursor.execute(f"ALTER TABLE {table} ENABLE TRIGGER {trigger}")
+
+    TransactionTestCase._fixture_teardown = teardown
+    yield
+    TransactionTestCase._fixture_teardown = flush
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _quick_passwords() -> Iterator[None]:
+    """Hash test passwords quickly: the real hasher takes a third of a second for each person."""
+    from django.test import override_settings
+
+    with override_settings(PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"]):
+        yield
+
 
 DEMO_FACILITY = Path(__file__).parent / "facilities" / "demo" / "facility.yaml"
 
@@ -71,3 +106,18 @@ def kvserve_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
     with start_server(settings.DATA_DIR, settings.CONFIG.ports.kvserve) as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> None:
+    """Transactional tests empty every table with TRUNCATE, which the audit trail refuses.
+
+    The trigger is switched off in the test database only; `approvals/tests/test_audit.py` switches
+    it on to prove it.
+    """
+    from django.db import connection
+
+    with django_db_blocker.unblock(), connection.cursor() as cursor:
+        cursor.execute(
+            "ALTER TABLE approvals_auditentry DISABLE TRIGGER approvals_audit_no_truncate"
+        )

@@ -117,7 +117,13 @@ DATABASES: dict[str, Any] = {
 CHANNEL_LAYERS = {
     "default": {
         "BACKEND": "channels_redis.core.RedisChannelLayer",
-        "CONFIG": {"hosts": [REDIS_URL], "capacity": 300, "expiry": 30, "prefix": "hp"},
+        "CONFIG": {
+            # The layer waits 5 s at a time for messages; redis-py would give up in that moment.
+            "hosts": [{"address": REDIS_URL, "socket_timeout": 15, "socket_connect_timeout": 2}],
+            "capacity": 300,
+            "expiry": 30,
+            "prefix": "hp",
+        },
     }
 }
 CACHES = {
@@ -170,6 +176,17 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "SCHEMA_PATH_PREFIX": "/api/v1",
+    "ENUM_NAME_OVERRIDES": {
+        "AssetKindEnum": "facilities.models.asset.AssetKind",
+        "AlarmStateEnum": "facilities.alarms.payload.STATE_CHOICES",
+        "DocumentKindEnum": "rag.models.document.Kind",
+        "ProposalStateEnum": "approvals.states.ProposalState",
+    },
+    "APPEND_COMPONENTS": {
+        "securitySchemes": {
+            "SourceToken": {"type": "http", "scheme": "bearer", "description": "create_source"}
+        }
+    },
 }
 
 LANGUAGE_CODE = "en-gb"
@@ -246,6 +263,7 @@ LOGGING = {
     "root": {"handlers": ["console"], "level": "INFO"},
     "loggers": {
         "httpx": {"level": "WARNING"},
+        "httpx2": {"level": "WARNING"},
         "celery.app.trace": {"level": "WARNING"},
         "celery.worker.strategy": {"level": "WARNING"},
         "celery.beat": {"level": "WARNING"},

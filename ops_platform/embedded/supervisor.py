@@ -80,14 +80,22 @@ class Supervisor:
         for service in (stack.worker(), stack.knowledge(), stack.beat(config)):
             self._launch(service)
         await web.until_ready(60)
-        if config.demo_mode:
-            folder = str(stack.procedures())
-            await self._run_command("import_documents", folder, "--collection", "procedures")
+        first = (config.data_dir / "secrets" / FIRST_LOGINS).exists()
         if self.with_plant and config.demo_mode:
-            await self._launch(stack.plant(config)).until_ready(30)
+            self._launch(stack.plant(config))
+        if first:
+            await self._import_procedures("--wait")  # the agent needs them for its first alarm
         self._announce()
+        if config.demo_mode and not first:
+            await self._import_procedures()  # picks up edited ones; the pages are there already
         if config.embedded_llm:
             await self._await_engine()
+
+    async def _import_procedures(self, *options: str) -> None:
+        folder = str(stack.procedures())
+        await self._run_command(
+            "import_documents", folder, "--collection", "procedures", *options
+        )
 
     def _needed_ports(self) -> dict[str, int]:
         ports, config = self.config.ports, self.config

@@ -55,7 +55,7 @@ def unprivileged(folder: Path, *, on_parent_death: int) -> dict[str, object]:
     die = die_with_parent(on_parent_death)
     if os.geteuid() != 0:
         return {"preexec_fn": die}
-    if user_namespaces_work():
+    if folder.stat().st_uid == 0 and user_namespaces_work():
 
         def enter() -> None:
             _enter_user_namespace()

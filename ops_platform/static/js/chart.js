@@ -7,21 +7,41 @@ import { connect } from "./live.js";
 
 const token = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
-/** Draw one line. `data` is [seconds[], values[]]; returns the uPlot instance. */
-export function lineChart(holder, data, { unit = "", height = 180 } = {}) {
+const two = (value) => String(value).padStart(2, "0");
+
+/** Wall-clock labels, as fine as the distance between them asks for. */
+function clockLabels(_plot, splits, _axis, _space, step) {
+  return splits.map((seconds) => {
+    const at = new Date(seconds * 1000);
+    if (step >= 86400) return `${two(at.getDate())}.${two(at.getMonth() + 1)}.`;
+    const minutes = `${two(at.getHours())}:${two(at.getMinutes())}`;
+    return step < 60 ? `${minutes}:${two(at.getSeconds())}` : minutes;
+  });
+}
+
+/**
+ * Draw one line. `data` is [seconds[], values[]]; `span` is how many seconds up to now are shown
+ * (all of the data without it). Returns the uPlot instance.
+ */
+export function lineChart(holder, data, { height = 180, span = 0 } = {}) {
   const axis = {
     stroke: token("--text-muted"),
     grid: { stroke: token("--border"), width: 1 },
-    ticks: { stroke: token("--border"), width: 1 },
+    ticks: { show: false },
     font: "11px Inter, sans-serif",
   };
+  const window = () => [Date.now() / 1000 - span, Date.now() / 1000];
   const plot = new uPlot(
     {
       width: Math.max(holder.clientWidth, 100),
       height,
-      cursor: { drag: { x: true, y: false } },
-      scales: { y: { range: (_u, low, high) => padded(low, high) } },
-      axes: [axis, { ...axis, size: 52, label: unit, labelSize: 16, labelFont: "11px Inter, sans-serif" }],
+      padding: [8, 8, 0, 0],
+      cursor: { drag: { x: true, y: false }, points: { size: 6 } },
+      scales: { x: span ? { range: window } : {}, y: { range: (_u, low, high) => padded(low, high) } },
+      axes: [
+        { ...axis, values: clockLabels, space: 60, size: 26 },
+        { ...axis, size: 46, gap: 4 },
+      ],
       series: [{}, { stroke: token("--accent"), width: 1.75, points: { show: false }, spanGaps: false }],
     },
     data,
@@ -31,9 +51,16 @@ export function lineChart(holder, data, { unit = "", height = 180 } = {}) {
   return plot;
 }
 
+/** Units as people read them: UCUM's Cel is °C, thousands of watts are kW. */
+function readable(unit, values) {
+  if (unit === "W" && values.some((value) => Math.abs(value) >= 10000)) return { unit: "kW", factor: 0.001, digits: 1 };
+  if (unit === "Cel") return { unit: "°C", factor: 1, digits: 1 };
+  return unit === "1" ? { unit: "", factor: 1, digits: 3 } : { unit, factor: 1, digits: 1 };
+}
+
 function padded(low, high) {
   if (low === null || high === null) return [0, 1];
-  const pad = Math.max((high - low) * 0.1, Math.abs(high) * 0.005, 0.1);
+  const pad = Math.max((high - low) * 0.1, Math.abs(high) * 0.02, 0.05);
   return [low - pad, high + pad];
 }
 
@@ -45,11 +72,11 @@ async function follow(frame) {
   let plot = null;
   let times = [];
   let values = [];
-  let unit = "";
+  let shown = { unit: "", factor: 1, digits: 1 };
 
   const show = () => {
-    if (last) last.textContent = values.length ? `${num(values.at(-1))} ${unit}` : "no data yet";
-    if (!plot && values.length) plot = lineChart(plotHolder, [times, values], { unit });
+    if (last) last.textContent = values.length ? `${num(values.at(-1), shown.digits)} ${shown.unit}` : "no data yet";
+    if (!plot && values.length) plot = lineChart(plotHolder, [times, values], { height: Number(frame.dataset.height), span: seconds });
     else if (plot) plot.setData([times, values]);
   };
   const load = async () => {
@@ -58,8 +85,9 @@ async function follow(frame) {
     try {
       const path = `/api/v1/points/${encodeURIComponent(tag)}/series`;
       const series = await api(`${path}?start=${start}&end=${end}&max_points=600`);
-      ({ ts: times, values } = series);
-      unit = series.unit === "Cel" ? "°C" : series.unit;
+      shown = readable(series.unit, series.values);
+      times = series.ts;
+      values = series.values.map((value) => value * shown.factor);
       show();
     } catch (error) {
       if (last) last.textContent = error.message;
@@ -74,7 +102,7 @@ async function follow(frame) {
       const at = new Date(reading.ts) / 1000;
       if (reading.point !== tag || (times.length && at <= times.at(-1))) continue;
       times.push(at);
-      values.push(reading.value);
+      values.push(reading.value * shown.factor);
       changed = true;
     }
     if (!changed) return;

@@ -7,6 +7,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -104,9 +106,14 @@ class Stack:
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
-    def client(self, role: str) -> httpx.Client:
+    @contextmanager
+    def client(self, role: str) -> Iterator[httpx.Client]:
         """An HTTP client signed in as one of the first accounts."""
-        client = httpx.Client(base_url=self.url, follow_redirects=True, timeout=20)
+        with httpx.Client(base_url=self.url, follow_redirects=True, timeout=20) as client:
+            self._sign_in(client, role)
+            yield client
+
+    def _sign_in(self, client: httpx.Client, role: str) -> None:
         page = client.get("/login/")
         token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', page.text)
         assert token
@@ -120,7 +127,6 @@ class Stack:
             headers={"Referer": self.url},
         )
         assert answer.status_code == 200, answer.text
-        return client
 
     def wait_until(self, condition: Any, *, what: str, timeout_s: float) -> None:
         deadline = time.monotonic() + timeout_s

@@ -45,7 +45,7 @@ def test_it_goes_from_fault_to_approved_action_to_recovered_temperature(
     card.first.get_by_role("button", name=re.compile("Approve")).click()
     dialog = operator.get_by_role("dialog")
     dialog.get_by_role("textbox").fill("EOP-CRAC-01, step checked")
-    dialog.get_by_role("button", name=re.compile("Approve")).click()
+    dialog.get_by_role("button", name="Sign and execute").click()
 
     stack.wait_until(
         lambda: stack.plant("GET", "/writes")["writes"], what="the write", timeout_s=30

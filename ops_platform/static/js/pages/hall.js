@@ -3,8 +3,9 @@
 import { num } from "../format.js";
 
 const SVG = "http://www.w3.org/2000/svg";
-const RACK = { width: 0.72, depth: 1.15 };
-const CRAC = { width: 1.7, depth: 0.8 };
+const RACK = { width: 0.75, depth: 1.3 };
+const CRAC = { width: 2.3, depth: 1 };
+const MARGIN = 0.9;
 const COLD = 15;
 const HOT = 35;
 const STALE_MS = 30_000;
@@ -71,12 +72,16 @@ function drawCrac(crac) {
 export function drawHall(svg, overview) {
   const focused = document.activeElement?.closest?.(".unit")?.getAttribute("href");
   const { width_m: width, depth_m: depth } = overview;
-  svg.setAttribute("viewBox", `0 0 ${width} ${depth}`);
+  // Empty floor left and right of the equipment is cut off; the walls stay where they are.
+  const xs = [...overview.racks, ...overview.cracs].map((item) => item.x_m);
+  const left = Math.max(0, Math.min(...xs) - CRAC.width / 2 - MARGIN);
+  const right = Math.min(width, Math.max(...xs) + CRAC.width / 2 + MARGIN);
+  svg.setAttribute("viewBox", `${left} 0 ${right - left} ${depth}`);
   // Sensors push every 2 s; half a minute of silence means that nothing shown here is current.
   const stale = !overview.ts || Date.now() - new Date(overview.ts) > STALE_MS;
   const parts = [
-    node("rect", { class: "room", x: 0.05, y: 0.05, width: width - 0.1, height: depth - 0.1, rx: 0.12 }),
-    node("text", { class: "aisle", x: width / 2, y: depth / 2 + 0.06 }, "HOT AISLE"),
+    node("rect", { class: "room", x: left + 0.02, y: 0.02, width: right - left - 0.04, height: depth - 0.04, rx: 0.12 }),
+    node("text", { class: "aisle", x: (left + right) / 2, y: depth / 2 + 0.06 }, "HOT AISLE"),
     ...overview.cracs.map(drawCrac),
     ...overview.racks.map((rack) => drawRack(rack, stale)),
   ];
