@@ -1,0 +1,158 @@
+"""One HTTP request's sequences, from submission to the last delta or the client's departure."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import NamedTuple
+
+from fastapi import Request
+from starlette.concurrency import run_in_threadpool
+
+from kvserve.api.protocol import Generate
+from kvserve.engine import Engine
+from kvserve.errors import RequestRefused
+from kvserve.grammar import JSON_OBJECT_SCHEMA, gbnf_for_schema
+from kvserve.sampler import new_grammar
+from kvserve.sequence import Delta, FinishReason, SamplingParams, Sequence
+
+
+class Choice(NamedTuple):
+    """A finished choice; `text` is all of it."""
+
+    number: int
+    text: str
+    finish: FinishReason
+    num_tokens: int
+
+
+class EngineError(Exception):
+    """A sequence of this request failed inside the engine (HTTP 500)."""
+
+
+class Generation:
+    """`n` sequences for each prompt; choice i belongs to prompt i // n.
+
+    Iterate for (index, delta) in the order the engine produced them.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        prompts: list[list[int]],
+        params: SamplingParams,
+        *,
+        n: int,
+        priority: int,
+    ) -> None:
+        self.engine = engine
+        self.num_prompt_tokens = sum(map(len, prompts))
+        self.num_completion_tokens = 0
+        self._queue: asyncio.Queue[tuple[int, Delta]] = asyncio.Queue()
+        self._loop = asyncio.get_running_loop()
+        self._sequences: list[Sequence] = []
+        try:
+            for index in range(len(prompts) * n):
+                seed = None if params.seed is None else params.seed + index % n
+                self._submit(index, prompts[index // n], replace(params, seed=seed), priority)
+        except Exception:
+            self.cancel()
+            raise
+
+    def _submit(self, index: int, prompt: list[int], params: SamplingParams, priority: int) -> None:
+        def sink(delta: Delta) -> None:
+            self._loop.call_soon_threadsafe(self._queue.put_nowait, (index, delta))
+
+        self._sequences.append(
+            self.engine.submit(prompt=prompt, params=params, sink=sink, priority=priority)
+        )
+
+    async def __aiter__(self) -> AsyncIterator[tuple[int, Delta]]:
+        unfinished = len(self._sequences)
+        while unfinished:
+            index, delta = await self._queue.get()
+            if delta.finish in (FinishReason.ERROR, FinishReason.ABORT):
+                raise EngineError(delta.error or "the request was cancelled")
+            if delta.finish is not None:
+                unfinished -= 1
+                self.num_completion_tokens += delta.num_completion_tokens
+            yield index, delta
+
+    async def choices(self) -> list[Choice]:
+        """Wait for every choice."""
+        texts = [""] * len(self._sequences)
+        done: list[Choice] = []
+        async for index, delta in self:
+            texts[index] += delta.text
+            if delta.finish is not None:
+                done.append(Choice(index, texts[index], delta.finish, delta.num_completion_tokens))
+        return sorted(done)
+
+    def usage(self) -> dict[str, int]:
+        """Tokens so far, in OpenAI's shape."""
+        return {
+            "prompt_tokens": self.num_prompt_tokens,
+            "completion_tokens": self.num_completion_tokens,
+            "total_tokens": self.num_prompt_tokens + self.num_completion_tokens,
+        }
+
+    def cancel(self) -> None:
+        """End what still runs."""
+        for seq in self._sequences:
+            self.engine.cancel(seq)
+
+
+@asynccontextmanager
+async def cancelled_on_disconnect(request: Request, generation: Generation) -> AsyncIterator[None]:
+    """Cancel the generation when the client goes away or the block is left early."""
+
+    async def watch() -> None:
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+        generation.cancel()
+
+    watcher = asyncio.create_task(watch())
+    try:
+        yield
+    finally:
+        watcher.cancel()
+        generation.cancel()
+
+
+async def sampling_params(body: Generate, *, engine: Engine, max_tokens: int) -> SamplingParams:
+    """The engine's view of a body; compiles its grammar once to refuse a bad one here.
+
+    Raises:
+        RequestRefused: `n` or the response format can't be served.
+    """
+    if body.n > engine.config.max_seqs:
+        raise RequestRefused(
+            f"n is {body.n}, but this server runs {engine.config.max_seqs} sequences at a time",
+            param="n",
+        )
+    return SamplingParams(
+        max_tokens=max_tokens,
+        temperature=body.temperature,
+        top_p=body.top_p,
+        top_k=max(0, body.top_k),
+        min_p=body.min_p,
+        repetition_penalty=body.repetition_penalty,
+        frequency_penalty=body.frequency_penalty,
+        presence_penalty=body.presence_penalty,
+        seed=body.seed,
+        stop=body.stops,
+        ignore_eos=body.ignore_eos,
+        grammar=await run_in_threadpool(_grammar, body, engine),
+    )
+
+
+def _grammar(body: Generate, engine: Engine) -> str | None:
+    wanted = body.response_format
+    if wanted is None or wanted.type == "text":
+        return None
+    schema = wanted.json_schema.schema_ if wanted.json_schema else JSON_OBJECT_SCHEMA
+    gbnf = gbnf_for_schema(schema)
+    from kvserve.native import lib
+
+    lib.llama_sampler_free(new_grammar(engine.runner.tokenizer.vocab, gbnf))
+    return gbnf

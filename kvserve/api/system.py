@@ -1,0 +1,81 @@
+"""Models, tokens, health and metrics."""
+
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse, Response
+from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.concurrency import run_in_threadpool
+
+from kvserve.api.errors import UnknownModel
+from kvserve.api.protocol import DetokenizeBody, TokenizeBody
+from kvserve.api.service import Service
+from kvserve.errors import RequestRefused
+
+router = APIRouter()
+
+
+def _service(request: Request) -> Service:
+    service: Service = request.app.state.service
+    return service
+
+
+@router.get("/v1/models")
+async def models(request: Request) -> dict[str, Any]:
+    """The LLM first, then the embedder."""
+    names = _service(request).model_names
+    return {"object": "list", "data": [_model(name) for name in names]}
+
+
+@router.get("/v1/models/{name}")
+async def model(name: str, request: Request) -> dict[str, Any]:
+    """One model, or 404."""
+    names = _service(request).model_names
+    if name not in names:
+        raise UnknownModel(f"the model '{name}' is not served; served: {', '.join(names)}")
+    return _model(name)
+
+
+def _model(name: str) -> dict[str, Any]:
+    return {"id": name, "object": "model", "created": 0, "owned_by": "kvserve"}
+
+
+@router.post("/tokenize")
+async def tokenize(body: TokenizeBody, request: Request) -> dict[str, Any]:
+    """Token ids of a prompt, or of messages under the chat template."""
+    service = _service(request)
+    service.check_llm(body.model)
+    tokenizer = service.tokenizer
+    if body.messages is not None:
+        messages = [message.plain() for message in body.messages]
+        tokens = await run_in_threadpool(service.chat_template.encode, messages)
+    else:
+        tokens = await run_in_threadpool(
+            tokenizer.encode, body.prompt or "", add_special=body.add_special_tokens
+        )
+    limit = service.engine.runner.max_model_len
+    return {"count": len(tokens), "max_model_len": limit, "tokens": tokens}
+
+
+@router.post("/detokenize")
+async def detokenize(body: DetokenizeBody, request: Request) -> dict[str, str]:
+    """Text of token ids."""
+    service = _service(request)
+    service.check_llm(body.model)
+    tokenizer = service.tokenizer
+    if any(token >= tokenizer.size for token in body.tokens):
+        raise RequestRefused(f"token ids are 0…{tokenizer.size - 1}", param="tokens")
+    return {"prompt": await run_in_threadpool(tokenizer.decode, body.tokens)}
+
+
+@router.get("/health")
+async def health(request: Request) -> JSONResponse:
+    """200 once the LLM can answer, else 503; names the state of LLM and embedder."""
+    ready, report = _service(request).health()
+    return JSONResponse(report, status_code=200 if ready else 503)
+
+
+@router.get("/metrics")
+async def metrics(request: Request) -> Response:
+    """Prometheus text format."""
+    return Response(_service(request).engine.metrics.render(), media_type=CONTENT_TYPE_LATEST)
