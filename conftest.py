@@ -13,31 +13,6 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _flush_past_the_audit_trail() -> Iterator[None]:
-    """Let the flush between transactional tests, and nothing else, empty the audit trail."""
-    from django.db import connection
-    from django.test import TransactionTestCase
-
-    flush = TransactionTestCase._fixture_teardown
-
-    def teardown(case: TransactionTestCase) -> None:
-        table, trigger = "approvals_auditentry", "approvals_audit_no_truncate"
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT 1 FROM pg_trigger WHERE tgname = %s", [trigger])
-            guarded = cursor.fetchone() is not None
-            if guarded:
-                cursor.execute(f"ALTER TABLE {table} DISABLE TRIGGER {trigger}")
-        flush(case)
-        if guarded:
-            with connection.cursor() as cursor:
-                cursor.execute(f"ALTER TABLE {table} ENABLE TRIGGER {trigger}")
-
-    TransactionTestCase._fixture_teardown = teardown
-    yield
-    TransactionTestCase._fixture_teardown = flush
-
-
-@pytest.fixture(scope="session", autouse=True)
 def _quick_passwords() -> Iterator[None]:
     """Hash test passwords quickly: the real hasher takes a third of a second for each person."""
     from django.test import override_settings

@@ -1,0 +1,87 @@
+"""The admin console looks, it does not touch: every row here is evidence."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import Model
+from django.http import HttpRequest
+from unfold.admin import ModelAdmin
+
+from approvals.models import (
+    AuditEntry,
+    Decision,
+    Effect,
+    Execution,
+    Investigation,
+    Proposal,
+    ProposalTransition,
+)
+
+
+class EvidenceAdmin(ModelAdmin):
+    """Read-only, for superusers too."""
+
+    list_per_page = 50
+    show_full_result_count = False
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+@admin.register(Proposal)
+class ProposalAdmin(EvidenceAdmin):
+    list_display = ("id", "title", "target", "risk", "state", "requested_by", "created_at")
+    list_filter = ("state", "risk", "kind")
+    list_select_related = ("requested_by",)
+    search_fields = ("title", "target", "digest")
+
+
+@admin.register(ProposalTransition)
+class ProposalTransitionAdmin(EvidenceAdmin):
+    list_display = ("id", "proposal", "from_state", "to_state", "actor", "at")
+    list_filter = ("to_state",)
+    list_select_related = ("proposal", "actor")
+
+
+@admin.register(Decision)
+class DecisionAdmin(EvidenceAdmin):
+    list_display = ("id", "proposal", "user", "verdict", "reason", "at")
+    list_filter = ("verdict",)
+    list_select_related = ("proposal", "user")
+
+
+@admin.register(Execution)
+class ExecutionAdmin(EvidenceAdmin):
+    list_display = ("idempotency_key", "proposal", "outcome", "started_at", "finished_at")
+    list_filter = ("outcome",)
+    list_select_related = ("proposal",)
+
+
+@admin.register(Effect)
+class EffectAdmin(EvidenceAdmin):
+    list_display = ("proposal", "tag", "before", "after", "threshold", "verdict", "measured_at")
+    list_filter = ("verdict",)
+    list_select_related = ("proposal",)
+
+
+@admin.register(Investigation)
+class InvestigationAdmin(EvidenceAdmin):
+    list_display = ("alarm", "outcome", "with_model", "proposal", "attempts", "started_at")
+    list_filter = ("outcome", "with_model")
+    list_select_related = ("alarm__rule", "alarm__point", "proposal")
+
+
+@admin.register(AuditEntry)
+class AuditEntryAdmin(EvidenceAdmin):
+    list_display = ("seq", "at", "actor", "event", "object")
+    list_filter = ("event",)
+    search_fields = ("actor", "event", "object")
+    ordering = ("-seq",)

@@ -1,0 +1,1 @@
+"""REST of the gate: `/api/v1/proposals/`, `/actions/`, `/audit/`."""

@@ -1,0 +1,180 @@
+"""JSON shapes of the gate. The same proposal JSON goes over REST and WebSocket."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.urls import reverse
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from approvals.models import AuditEntry, Decision, Effect, Execution, Proposal, ProposalTransition
+
+
+class DecisionSerializer(serializers.ModelSerializer[Decision]):
+    user = serializers.CharField(source="user.username", read_only=True)
+
+    class Meta:
+        model = Decision
+        fields = ("user", "verdict", "reason", "digest", "at")
+
+
+class TransitionSerializer(serializers.ModelSerializer[ProposalTransition]):
+    actor = serializers.CharField(source="actor.username", default="", read_only=True)
+
+    class Meta:
+        model = ProposalTransition
+        fields = ("from_state", "to_state", "actor", "at", "note")
+
+
+class ExecutionSerializer(serializers.ModelSerializer[Execution]):
+    class Meta:
+        model = Execution
+        fields = (
+            "idempotency_key",
+            "digest",
+            "preconditions",
+            "writes",
+            "started_at",
+            "finished_at",
+            "outcome",
+            "detail",
+        )
+
+
+class EffectSerializer(serializers.ModelSerializer[Effect]):
+    class Meta:
+        model = Effect
+        fields = (
+            "tag",
+            "unit",
+            "direction",
+            "threshold",
+            "window_s",
+            "started_at",
+            "before",
+            "after",
+            "peak",
+            "measured_at",
+            "verdict",
+            "detail",
+        )
+
+
+class ProposalSerializer(serializers.ModelSerializer[Proposal]):
+    """A proposal with its history.
+
+    Pass rows of `selectors.proposals()`: other querysets cost queries per row.
+    """
+
+    author = serializers.CharField(read_only=True, help_text="User name, or `agent`.")
+    state_label = serializers.CharField(source="get_state_display", read_only=True)
+    url = serializers.SerializerMethodField()
+    decisions = DecisionSerializer(many=True, read_only=True)
+    transitions = TransitionSerializer(many=True, read_only=True)
+    execution = serializers.SerializerMethodField()
+    effect = serializers.SerializerMethodField()
+
+    class Meta:
+        model = Proposal
+        fields = (
+            "id",
+            "url",
+            "kind",
+            "target",
+            "title",
+            "params",
+            "writes",
+            "rationale",
+            "citations",
+            "evidence",
+            "expected_effect",
+            "preconditions",
+            "risk",
+            "digest",
+            "author",
+            "requested_by",
+            "alarm",
+            "state",
+            "state_label",
+            "created_at",
+            "expires_at",
+            "state_changed_at",
+            "decisions",
+            "transitions",
+            "execution",
+            "effect",
+        )
+        read_only_fields = fields
+
+    def get_url(self, proposal: Proposal) -> str:
+        return reverse("approvals:proposal", args=[proposal.pk])
+
+    @extend_schema_field(ExecutionSerializer(allow_null=True))
+    def get_execution(self, proposal: Proposal) -> dict[str, Any] | None:
+        execution = getattr(proposal, "execution", None)
+        return None if execution is None else dict(ExecutionSerializer(execution).data)
+
+    @extend_schema_field(EffectSerializer(allow_null=True))
+    def get_effect(self, proposal: Proposal) -> dict[str, Any] | None:
+        effect = getattr(proposal, "effect", None)
+        return None if effect is None else dict(EffectSerializer(effect).data)
+
+
+class ProposalRequestSerializer(serializers.Serializer[Any]):
+    """A person's own proposal."""
+
+    kind = serializers.CharField(max_length=40, help_text="An action of `/api/v1/actions/`.")
+    target = serializers.CharField(max_length=80, help_text="Asset tag, e.g. `crac-4`.")
+    params = serializers.DictField(default=dict, help_text="By the action's JSON schema.")
+    rationale = serializers.CharField(max_length=4000, help_text="Why; shown to who signs.")
+
+
+class ApproveSerializer(serializers.Serializer[Any]):
+    digest = serializers.CharField(
+        max_length=128, help_text="The digest of the payload that was read."
+    )
+    reason = serializers.CharField(max_length=4000, required=False, allow_blank=True, default="")
+
+
+class RejectSerializer(serializers.Serializer[Any]):
+    reason = serializers.CharField(max_length=4000, required=False, allow_blank=True, default="")
+
+
+class GateErrorSerializer(serializers.Serializer[Any]):
+    """Error body; some codes add fields, e.g. `digest_mismatch` adds `expected` and `given`."""
+
+    code = serializers.CharField()
+    detail = serializers.CharField()
+
+
+class AuditEntrySerializer(serializers.ModelSerializer[AuditEntry]):
+    class Meta:
+        model = AuditEntry
+        fields = ("seq", "at", "actor", "event", "object", "payload", "prev_hash", "hash")
+
+
+class AuditVerdictSerializer(serializers.Serializer[Any]):
+    ok = serializers.BooleanField()
+    checked = serializers.IntegerField(help_text="Entries that hold.")
+    broken_seq = serializers.IntegerField(allow_null=True)
+    detail = serializers.CharField()
+    head = serializers.CharField(
+        help_text="Newest good hash; keep it elsewhere to detect a cut-off end."
+    )
+
+
+class ActionTargetSerializer(serializers.Serializer[Any]):
+    tag = serializers.CharField()
+    name = serializers.CharField()
+    schema = serializers.DictField(
+        help_text="JSON schema of `params` with the point's write limits."
+    )
+
+
+class ActionKindSerializer(serializers.Serializer[Any]):
+    name = serializers.CharField()
+    title = serializers.CharField()
+    risk = serializers.ChoiceField(choices=("low", "medium", "high"))
+    summary = serializers.CharField()
+    targets = ActionTargetSerializer(many=True)

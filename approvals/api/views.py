@@ -1,0 +1,156 @@
+"""Thin views: parse, call a service, answer."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from django.contrib.auth.models import AbstractUser
+from django.db.models import QuerySet
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework import generics, status
+from rest_framework.exceptions import ValidationError
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from approvals import selectors, services
+from approvals.api.serializers import (
+    ActionKindSerializer,
+    ApproveSerializer,
+    AuditEntrySerializer,
+    AuditVerdictSerializer,
+    GateErrorSerializer,
+    ProposalRequestSerializer,
+    ProposalSerializer,
+    RejectSerializer,
+)
+from approvals.audit import audit_verify
+from approvals.errors import GateError
+from approvals.models import AuditEntry, Proposal
+from approvals.states import ProposalState
+
+REFUSALS = dict.fromkeys((400, 403, 404, 409), GateErrorSerializer)
+
+
+class GateView(APIView):
+    """Answers GateError as its own status and JSON."""
+
+    def handle_exception(self, exc: Exception) -> Response:
+        if isinstance(exc, GateError):
+            return Response(exc.as_dict(), status=exc.status)
+        return super().handle_exception(exc)
+
+    def parsed(self, serializer_class: type[Any]) -> dict[str, Any]:
+        serializer = serializer_class(data=self.request.data)
+        serializer.is_valid(raise_exception=True)
+        return cast(dict[str, Any], serializer.validated_data)
+
+    @property
+    def person(self) -> AbstractUser:
+        return cast(AbstractUser, self.request.user)
+
+
+def _proposal_json(proposal_id: int) -> dict[str, Any]:
+    return dict(ProposalSerializer(selectors.proposals().get(pk=proposal_id)).data)
+
+
+class ProposalListView(GateView, generics.ListAPIView[Proposal]):
+    """Proposals, newest first, and the door for a person's own."""
+
+    serializer_class = ProposalSerializer
+
+    def get_queryset(self) -> QuerySet[Proposal]:
+        found = selectors.proposals()
+        state = self.request.query_params.get("state", "")
+        if not state:
+            return found
+        if state not in ProposalState.values:
+            raise ValidationError(
+                {"state": f"{state!r} is not a state; known are {', '.join(ProposalState.values)}"}
+            )
+        return found.filter(state=state)
+
+    @extend_schema(parameters=[OpenApiParameter("state", str, enum=ProposalState.values)])
+    def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """List proposals."""
+        return super().get(request, *args, **kwargs)
+
+    @extend_schema(
+        request=ProposalRequestSerializer, responses={201: ProposalSerializer, **REFUSALS}
+    )
+    def post(self, request: Request) -> Response:
+        """Propose an action of the catalogue; somebody else has to sign it."""
+        proposal = services.proposal_request(
+            user=self.person, **self.parsed(ProposalRequestSerializer)
+        )
+        return Response(_proposal_json(proposal.pk), status=status.HTTP_201_CREATED)
+
+
+class ProposalView(generics.RetrieveAPIView[Proposal]):
+    """One proposal with decisions, transitions, execution and effect."""
+
+    serializer_class = ProposalSerializer
+
+    def get_queryset(self) -> QuerySet[Proposal]:
+        return selectors.proposals()
+
+
+class ApproveView(GateView):
+    @extend_schema(request=ApproveSerializer, responses={200: ProposalSerializer, **REFUSALS})
+    def post(self, request: Request, pk: int) -> Response:
+        """Sign the payload with this digest. 409 `digest_mismatch` carries both digests."""
+        services.proposal_approve(
+            proposal_id=pk, user=self.person, **self.parsed(ApproveSerializer)
+        )
+        return Response(_proposal_json(pk))
+
+
+class RejectView(GateView):
+    @extend_schema(request=RejectSerializer, responses={200: ProposalSerializer, **REFUSALS})
+    def post(self, request: Request, pk: int) -> Response:
+        """Refuse with a reason. Nothing is written to the plant."""
+        services.proposal_reject(proposal_id=pk, user=self.person, **self.parsed(RejectSerializer))
+        return Response(_proposal_json(pk))
+
+
+class ActionListView(APIView):
+    """The catalogue: what may be proposed, on what, within which limits."""
+
+    @extend_schema(responses=ActionKindSerializer(many=True))
+    def get(self, request: Request) -> Response:
+        """List the actions with a parameter schema for each target."""
+        return Response(ActionKindSerializer(selectors.action_list(), many=True).data)
+
+
+class AuditListView(generics.ListAPIView[AuditEntry]):
+    """The trail, newest first."""
+
+    serializer_class = AuditEntrySerializer
+
+    def get_queryset(self) -> QuerySet[AuditEntry]:
+        wanted = self.request.query_params
+        return selectors.audit_search(
+            event=wanted.get("event", ""),
+            actor=wanted.get("actor", ""),
+            obj=wanted.get("object", ""),
+        )
+
+    @extend_schema(
+        parameters=[
+            OpenApiParameter("event", str, description="Event or its beginning, e.g. `decision.`"),
+            OpenApiParameter(
+                "actor", str, description="User name, `agent`, `executor`, `meter`, `system`"
+            ),
+            OpenApiParameter("object", str, description="e.g. `proposal:12`"),
+        ]
+    )
+    def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """List audit entries."""
+        return super().get(request, *args, **kwargs)
+
+
+class AuditVerifyView(APIView):
+    @extend_schema(responses=AuditVerdictSerializer)
+    def get(self, request: Request) -> Response:
+        """Walk the hash chain and name the first entry that does not hold."""
+        return Response(audit_verify()._asdict())

@@ -1,0 +1,15 @@
+"""REST routes, mounted at /api/v1/."""
+
+from django.urls import path
+
+from approvals.api import views
+
+urlpatterns = [
+    path("proposals/", views.ProposalListView.as_view(), name="proposal-list"),
+    path("proposals/<int:pk>/", views.ProposalView.as_view(), name="proposal-detail"),
+    path("proposals/<int:pk>/approve", views.ApproveView.as_view(), name="proposal-approve"),
+    path("proposals/<int:pk>/reject", views.RejectView.as_view(), name="proposal-reject"),
+    path("actions/", views.ActionListView.as_view(), name="action-list"),
+    path("audit/", views.AuditListView.as_view(), name="audit-list"),
+    path("audit/verify", views.AuditVerifyView.as_view(), name="audit-verify"),
+]

@@ -1,0 +1,1 @@
+"""Ways to write to a plant. Only `approvals.execution` may import from here; CI checks it."""

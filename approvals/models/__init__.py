@@ -1,0 +1,24 @@
+"""Rows of the gate, one file per noun."""
+
+from approvals.models.audit import GENESIS, AuditEntry
+from approvals.models.execution import Effect, EffectVerdict, Execution, Outcome
+from approvals.models.investigation import Investigation, InvestigationOutcome
+from approvals.models.proposal import Decision, Proposal, ProposalTransition, Verdict
+from approvals.states import ProposalState, Risk
+
+__all__ = [
+    "GENESIS",
+    "AuditEntry",
+    "Decision",
+    "Effect",
+    "EffectVerdict",
+    "Execution",
+    "Investigation",
+    "InvestigationOutcome",
+    "Outcome",
+    "Proposal",
+    "ProposalState",
+    "ProposalTransition",
+    "Risk",
+    "Verdict",
+]

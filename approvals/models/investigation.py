@@ -1,0 +1,51 @@
+"""The agent's look at one alarm: every step it took, with inputs, outputs and time."""
+
+from __future__ import annotations
+
+from django.db import models
+
+from approvals.models.proposal import Proposal
+
+
+class InvestigationOutcome(models.TextChoices):
+    RUNNING = "", "Looking"
+    PROPOSED = "proposed", "Proposed an action"
+    ATTACHED = "attached", "Attached to an open proposal"
+    NONE = "none", "No action proposed"
+    FAILED = "failed", "Could not finish"
+
+
+class Investigation(models.Model):
+    """One per alarm: the unique row is the claim.
+
+    `timeline`: [{step, title, started_at, ms, ok, input, output}], in order.
+    """
+
+    alarm = models.OneToOneField(
+        "facilities.Alarm", on_delete=models.PROTECT, related_name="investigation"
+    )
+    started_at = models.DateTimeField()
+    finished_at = models.DateTimeField(null=True, blank=True)
+    attempts = models.PositiveSmallIntegerField(default=1)
+    outcome = models.CharField(
+        max_length=10, choices=InvestigationOutcome.choices, default="", blank=True
+    )
+    conclusion = models.TextField(blank=True)
+    with_model = models.BooleanField(
+        default=False, help_text="Whether the language model answered."
+    )
+    proposal = models.ForeignKey(
+        Proposal, null=True, blank=True, on_delete=models.PROTECT, related_name="investigations"
+    )
+    timeline = models.JSONField(default=list)
+
+    class Meta:
+        ordering = ("-started_at",)
+        indexes = (models.Index(fields=("outcome", "started_at"), name="approvals_inv_outcome"),)
+
+    def __str__(self) -> str:
+        return f"investigation of alarm {self.alarm_id}"
+
+    @property
+    def duration_ms(self) -> float:
+        return sum(step.get("ms", 0.0) for step in self.timeline)

@@ -1,0 +1,128 @@
+"""Reads of the gate that pages, API and agent share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.models import Case, IntegerField, QuerySet, Value, When
+
+from approvals.catalogue import KINDS
+from approvals.models import AuditEntry, Investigation, Proposal
+from approvals.situations import situation_read
+from approvals.states import OPEN_STATES, ProposalState
+from facilities.models import Asset, Hall
+
+
+def proposals() -> QuerySet[Proposal]:
+    """All proposals with everything their JSON shows: a fixed number of queries."""
+    return Proposal.objects.select_related(
+        "requested_by", "alarm__point__asset", "alarm__rule", "execution", "effect"
+    ).prefetch_related("decisions__user", "transitions__actor")
+
+
+def proposals_queue(*, limit: int = 50) -> QuerySet[Proposal]:
+    """The queue: pending first (soonest expiry on top), then what is under way, then the latest
+    ended.
+    """
+    rank = Case(
+        When(state=ProposalState.PENDING, then=Value(0)),
+        When(state__in=OPEN_STATES, then=Value(1)),
+        default=Value(2),
+        output_field=IntegerField(),
+    )
+    return proposals().alias(rank=rank).order_by("rank", "-id")[:limit]
+
+
+def pending_count() -> int:
+    return Proposal.objects.filter(state=ProposalState.PENDING).count()
+
+
+def open_proposal_in_hall(*, hall: str) -> Proposal | None:
+    """The proposal that is open for an asset of this hall, if any (oldest first)."""
+    open_ones = list(Proposal.objects.filter(state__in=OPEN_STATES).order_by("pk"))
+    if not open_ones:
+        return None
+    inside = set(
+        Asset.objects.filter(tag__in=[p.target for p in open_ones], hall__slug=hall).values_list(
+            "tag", flat=True
+        )
+    )
+    return next((p for p in open_ones if p.target in inside), None)
+
+
+def investigations_recent(*, limit: int = 8) -> QuerySet[Investigation]:
+    """Latest investigations, newest first."""
+    return Investigation.objects.select_related("alarm__point__asset", "alarm__rule", "proposal")[
+        :limit
+    ]
+
+
+def audit_of(*, obj: str) -> QuerySet[AuditEntry]:
+    """Every audit entry about one object, e.g. `proposal:12`, oldest first."""
+    return AuditEntry.objects.filter(object=obj).order_by("seq")
+
+
+def audit_search(*, event: str = "", actor: str = "", obj: str = "") -> QuerySet[AuditEntry]:
+    """The trail, newest first. `event` matches the beginning (`decision.`), the others exactly."""
+    found = AuditEntry.objects.order_by("-seq")
+    if event:
+        found = found.filter(event__startswith=event)
+    if actor:
+        found = found.filter(actor=actor)
+    if obj:
+        found = found.filter(object=obj)
+    return found
+
+
+def investigation_summary(*, investigation_id: int) -> dict[str, Any] | None:
+    """One investigation as the live feed shows it; None when it is gone."""
+    found = (
+        Investigation.objects.select_related("alarm__point__asset", "alarm__rule")
+        .filter(pk=investigation_id)
+        .first()
+    )
+    if found is None:
+        return None
+    return {
+        "id": found.pk,
+        "alarm": found.alarm_id,
+        "subject": f"{found.alarm.point.asset.name}: {found.alarm.rule.name}",
+        "outcome": found.outcome,
+        "conclusion": found.conclusion,
+        "with_model": found.with_model,
+        "proposal": found.proposal_id,
+    }
+
+
+def action_list() -> list[dict[str, Any]]:
+    """The catalogue with a parameter schema for each asset it can act on; a fixed number of queries
+    per hall.
+    """
+    actions: list[dict[str, Any]] = [
+        {"name": k.name, "title": k.title, "risk": k.risk, "summary": k.summary, "targets": []}
+        for k in KINDS.values()
+    ]
+    for hall in Hall.objects.order_by("slug").values_list("slug", flat=True):
+        situation = situation_read(hall=hall)
+        for entry in actions:
+            kind = KINDS[entry["name"]]
+            names = {
+                u.tag: u.name
+                for u in (situation.units if kind.target_kind == "crac" else situation.racks)
+            }
+            for tag, name in names.items():
+                try:
+                    schema = kind.schema(tag, situation)
+                except KeyError:  # no such writable point on this asset
+                    continue
+                entry["targets"].append({"tag": tag, "name": name, "schema": schema})
+    return actions
+
+
+def investigations_of(*, proposal_id: int) -> QuerySet[Investigation]:
+    """Investigations that led to a proposal or were attached to it, in the order they were made."""
+    return (
+        Investigation.objects.filter(proposal_id=proposal_id)
+        .select_related("alarm__point__asset", "alarm__rule")
+        .order_by("started_at")
+    )

@@ -1,0 +1,227 @@
+"""Proposals come into being here, and run out here."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth.models import AbstractUser
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+from jsonschema import Draft202012Validator
+
+from approvals.audit import AGENT, SYSTEM, audit_append
+from approvals.catalogue import KINDS, Action, ActionKind, check_conditions
+from approvals.catalogue.situation import Situation
+from approvals.errors import ConflictError, GateError, InvalidActionError, NotAllowedError
+from approvals.live import push_proposal
+from approvals.models import Proposal
+from approvals.services.transitions import proposal_move
+from approvals.situations import asset_name, hall_of, situation_read
+from approvals.states import OPEN_STATES, ProposalState
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class ProposalDraft:
+    """What the proposer brings: a validated action and why. The rest follows from the catalogue."""
+
+    action: Action
+    rationale: str
+    citations: list[dict[str, Any]] = field(default_factory=list)
+    evidence: list[dict[str, Any]] = field(default_factory=list)
+    alarm_id: int | None = None
+
+
+def proposal_create(
+    *, draft: ProposalDraft, situation: Situation, requested_by: AbstractUser | None = None
+) -> Proposal:
+    """Store a proposal and put it in front of people (draft → pending in one transaction).
+
+    Raises ConflictError `already_open` (with the other's id) when one for the same kind and target
+    is still open.
+    """
+    kind, action = KINDS[draft.action.kind], draft.action
+    now = timezone.now()
+    proposal = Proposal(
+        kind=kind.name,
+        target=action.target,
+        title=kind.sentence(action, asset_name(action.target)),
+        params=dict(action.params),
+        writes=[w.as_dict() for w in kind.writes(action)],
+        rationale=draft.rationale,
+        citations=draft.citations,
+        evidence=draft.evidence,
+        expected_effect=kind.effect(action, situation).as_dict(),
+        preconditions=[c.as_dict() for c in kind.conditions(action, situation)],
+        risk=kind.risk,
+        requested_by_id=requested_by.pk if requested_by else None,
+        alarm_id=draft.alarm_id,
+        created_at=now,
+        state_changed_at=now,
+        expires_at=now + timedelta(seconds=settings.PROPOSAL_TTL_S),
+    )
+    proposal.digest = proposal.computed_digest()
+    author = requested_by.get_username() if requested_by else AGENT
+    try:
+        with transaction.atomic():
+            proposal.save(force_insert=True)
+            audit_append(
+                event="proposal.created",
+                actor=author,
+                obj=f"proposal:{proposal.pk}",
+                payload={"digest": proposal.digest, **proposal.payload()},
+            )
+            proposal_move(
+                proposal_id=proposal.pk,
+                source=ProposalState.DRAFT,
+                target=ProposalState.PENDING,
+                user=requested_by,
+                actor=author,
+            )
+    except IntegrityError as error:
+        other = open_proposal(kind=kind.name, target=action.target)
+        if other is None:
+            raise
+        raise ConflictError(
+            f"proposal {other.pk} for {kind.name} on {action.target} is already {other.state}; "
+            "decide on that one",
+            code="already_open",
+            proposal=other.pk,
+        ) from error
+    proposal.refresh_from_db()
+    return proposal
+
+
+def proposal_request(
+    *, user: AbstractUser, kind: str, target: str, params: dict[str, Any], rationale: str
+) -> Proposal:
+    """An operator's own proposal. The same checks as the agent's; the requester cannot sign it.
+
+    Raises NotAllowedError, InvalidActionError (400: kind, target, limits) or ConflictError (409: a
+    precondition fails now, or an equal one is open). Refusals are audited.
+    """
+    try:
+        if not user.has_perm("approvals.add_proposal"):
+            raise NotAllowedError(
+                f"{user.get_username()} may not make proposals (needs approvals.add_proposal)"
+            )
+        action, situation = action_validate(kind=kind, target=target, params=params)
+        checked = check_conditions(
+            (c.as_dict() for c in KINDS[kind].conditions(action, situation)),
+            situation.values,
+            now=timezone.now(),
+        )
+        failed = [c for c in checked if not c.ok]
+        if failed:
+            raise ConflictError(
+                "; ".join(c.detail for c in failed),
+                code="precondition_failed",
+                preconditions=[c.as_dict() for c in checked],
+            )
+        draft = ProposalDraft(action=action, rationale=rationale.strip())
+        return proposal_create(draft=draft, situation=situation, requested_by=user)
+    except GateError as error:
+        audit_append(
+            event="proposal.denied",
+            actor=user.get_username(),
+            obj=f"action:{kind[:40]}:{target[:60]}",
+            payload={
+                "params": params,
+                "status": error.status,
+                "code": error.code,
+                "detail": error.detail,
+            },
+        )
+        raise
+
+
+def action_validate(*, kind: str, target: str, params: dict[str, Any]) -> tuple[Action, Situation]:
+    """Turn untrusted words into an Action of the catalogue, or raise InvalidActionError saying what
+    would be right.
+    """
+    if kind not in KINDS:
+        raise InvalidActionError(
+            f"action {kind!r} is not in the catalogue; known are {', '.join(sorted(KINDS))}"
+        )
+    chosen = KINDS[kind]
+    situation = situation_read(hall=_hall_for(chosen, target))
+    try:
+        schema = chosen.schema(target, situation)
+    except KeyError as error:
+        raise InvalidActionError(
+            f"{target} has no writable point {error.args[0]}, so {kind} cannot act on it"
+        ) from error
+    problems = sorted(Draft202012Validator(schema).iter_errors(params), key=lambda e: list(e.path))
+    if problems:
+        where = ".".join(str(part) for part in problems[0].path) or "params"
+        raise InvalidActionError(
+            f"{kind} on {target}: {where}: {problems[0].message}", schema=schema
+        )
+    action = Action(kind, target, {name: float(value) for name, value in params.items()})
+    missing = [w.tag for w in chosen.writes(action) if w.tag not in situation.limits]
+    if missing:
+        raise InvalidActionError(
+            f"{target} has no writable point {missing[0]}, so {kind} cannot act on it"
+        )
+    return action, situation
+
+
+def _hall_for(kind: ActionKind, target: str) -> str:
+    found = hall_of(target)
+    if found is None or found.kind != kind.target_kind:
+        what = "is not an asset" if found is None else f"is a {found.kind}"
+        raise InvalidActionError(
+            f"target {target!r} {what}; {kind.name} acts on a {kind.target_kind}"
+        )
+    return found.hall
+
+
+def open_proposal(*, kind: str, target: str) -> Proposal | None:
+    return Proposal.objects.filter(kind=kind, target=target, state__in=OPEN_STATES).first()
+
+
+def proposal_attach_alarm(*, proposal_id: int, evidence: dict[str, Any]) -> None:
+    """Add a further alarm of the same cause to an open proposal (outside its digest).
+
+    Same alarm twice is one.
+    """
+    with transaction.atomic():
+        proposal = Proposal.objects.select_for_update(no_key=True).get(pk=proposal_id)
+        if any(item.get("alarm") == evidence.get("alarm") for item in proposal.evidence):
+            return
+        proposal.evidence = [*proposal.evidence, evidence]
+        proposal.save(update_fields=["evidence"])
+        audit_append(
+            event="proposal.evidence_added",
+            actor=AGENT,
+            obj=f"proposal:{proposal_id}",
+            payload=evidence,
+        )
+        push_proposal(proposal_id=proposal_id, event=proposal.state)
+
+
+def proposal_expire_due() -> int:
+    """Expire what nobody signed in time, each in its own transaction. Returns how many.
+
+    Touches no plant.
+    """
+    due = Proposal.objects.filter(state=ProposalState.PENDING, expires_at__lte=timezone.now())
+    expired = 0
+    for proposal_id in due.values_list("pk", flat=True):
+        try:
+            proposal_move(
+                proposal_id=proposal_id,
+                source=ProposalState.PENDING,
+                target=ProposalState.EXPIRED,
+                actor=SYSTEM,
+                note="nobody decided in time",
+            )
+            expired += 1
+        except ConflictError:
+            log.info("proposal %s was decided while it was about to expire", proposal_id)
+    return expired

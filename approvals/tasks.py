@@ -1,0 +1,97 @@
+"""Celery tasks of the gate: thin, take ids, safe to repeat.
+
+`execute_*` run on queue actions, the rest on agent.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+from typing import Any
+
+from celery import shared_task
+from django.utils import timezone
+
+from approvals.models import Effect, Proposal
+from approvals.services import proposal_expire_due
+from approvals.states import ProposalState
+
+log = logging.getLogger(__name__)
+
+MEASURE_EVERY_S = 5
+# A signed proposal still unwritten after this long has lost its message (broker or worker died).
+ORPHANED_AFTER_S = 10
+
+BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
+    "approvals-expire": {"task": "approvals.tasks.expire_due", "schedule": 5.0},
+    "approvals-measure": {
+        "task": "approvals.tasks.measure_open_effects",
+        "schedule": float(MEASURE_EVERY_S),
+    },
+    "approvals-resume": {"task": "approvals.tasks.execute_orphans", "schedule": 10.0},
+    "approvals-investigate": {"task": "approvals.tasks.investigate_open_alarms", "schedule": 10.0},
+}
+
+
+@shared_task(acks_late=True, reject_on_worker_lost=True)
+def execute_proposal(proposal_id: int) -> str:
+    """Write an approved proposal to the plant, once."""
+    from approvals.execution import execute
+
+    return execute(proposal_id=proposal_id).outcome
+
+
+@shared_task
+def execute_orphans() -> int:
+    """Queue approved or half-executed proposals whose message got lost."""
+    long_ago = timezone.now() - timedelta(seconds=ORPHANED_AFTER_S)
+    waiting = Proposal.objects.filter(
+        state__in=(ProposalState.APPROVED, ProposalState.EXECUTING), state_changed_at__lt=long_ago
+    ).values_list("pk", flat=True)
+    for proposal_id in waiting:
+        execute_proposal.delay(proposal_id)
+    return len(waiting)
+
+
+@shared_task
+def measure_effect(proposal_id: int) -> str:
+    """Look at one effect now; the beat sweep below repeats it until there is a verdict."""
+    from approvals.effects import effect_measure
+
+    return effect_measure(proposal_id=proposal_id).verdict
+
+
+@shared_task
+def measure_open_effects() -> int:
+    """Look at every effect without a verdict."""
+    open_effects = Effect.objects.filter(verdict="").values_list("proposal_id", flat=True)
+    for proposal_id in open_effects:
+        measure_effect.run(proposal_id)
+    return len(open_effects)
+
+
+@shared_task
+def expire_due() -> int:
+    """Expire proposals nobody decided in time. Writes nothing to the plant."""
+    return proposal_expire_due()
+
+
+@shared_task(acks_late=True, reject_on_worker_lost=True)
+def investigate_alarm(alarm_id: int) -> str:
+    """Let the agent look at one alarm, once."""
+    from approvals.agent import investigate
+
+    return investigate(alarm_id=alarm_id)
+
+
+@shared_task
+def investigate_open_alarms() -> int:
+    """Queue open alarms that nobody looks at: a lost message, a dead worker, or a reason to look
+    again.
+    """
+    from approvals.agent import alarms_to_investigate
+
+    waiting = alarms_to_investigate()
+    for alarm_id in waiting:
+        investigate_alarm.delay(alarm_id)
+    return len(waiting)

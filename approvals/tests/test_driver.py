@@ -1,0 +1,109 @@
+"""The plant driver against the real plant behind a wire that loses answers."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from approvals.drivers import plant as driver
+from approvals.drivers.plant import DriverError, write_setpoint
+from approvals.tests.conftest import PlantProcess
+
+
+class LossyWire:
+    """A TCP proxy to the plant that swallows the first `lost` answers after delivering the request."""
+
+    def __init__(self, plant_url: str, *, lost: int) -> None:
+        parts = urlsplit(plant_url)
+        self._plant = (parts.hostname or "", parts.port or 0)
+        self._lost = lost
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                caller, _ = self._listener.accept()
+            except OSError:
+                return
+            with caller, socket.create_connection(self._plant) as plant:
+                plant.sendall(_message(caller))
+                answer = _message(plant)
+                if self._lost > 0:
+                    self._lost -= 1
+                else:
+                    caller.sendall(answer)
+
+    def close(self) -> None:
+        self._listener.close()
+
+
+def _message(sender: socket.socket) -> bytes:
+    """One whole HTTP message with a Content-Length."""
+    data = b""
+    while b"\r\n\r\n" not in data:
+        data += sender.recv(65536)
+    head, _, body = data.partition(b"\r\n\r\n")
+    length = next(
+        int(line.split(b":")[1])
+        for line in head.lower().split(b"\r\n")
+        if line.startswith(b"content-length:")
+    )
+    while len(body) < length:
+        body += sender.recv(65536)
+    return head + b"\r\n\r\n" + body
+
+
+@pytest.fixture
+def wire(plant: PlantProcess, settings: Any, request: Any) -> Iterator[PlantProcess]:
+    lossy = LossyWire(plant.url, lost=request.param)
+    settings.PLANT_URL = lossy.url
+    yield plant
+    lossy.close()
+
+
+@pytest.mark.parametrize("wire", [2], indirect=True)
+def test_it_asks_again_with_the_same_key_when_the_answer_is_lost(wire: PlantProcess) -> None:
+    before = len(wire.writes())
+    result = write_setpoint(tag="crac-1.fan_speed_sp_pct", value=80.0, key="lost-twice:0")
+    assert (result.attempts, result.duplicate) == (3, True)
+    assert len(wire.writes()) == before + 1
+
+
+@pytest.mark.parametrize("wire", [99], indirect=True)
+def test_it_says_that_it_does_not_know_when_no_answer_ever_comes(
+    wire: PlantProcess, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(driver, "BACKOFF_S", (0.0, 0.0, 0.0))
+    before = len(wire.writes())
+    with pytest.raises(DriverError) as failed:
+        write_setpoint(tag="crac-1.fan_speed_sp_pct", value=81.0, key="lost-for-good:0")
+    assert failed.value.maybe_applied
+    assert "may or may not have been applied" in failed.value.detail
+    assert len(wire.writes()) == before + 1
+
+
+@pytest.mark.parametrize(
+    ("tag", "value", "said"),
+    [("crac-1.fan_speed_sp_pct", 140.0, "422"), ("crac-1.nonsense", 1.0, "404")],
+)
+def test_it_repeats_the_plants_refusal(
+    plant: PlantProcess, tag: str, value: float, said: str
+) -> None:
+    before = plant.writes()
+    with pytest.raises(DriverError, match=said) as failed:
+        write_setpoint(tag=tag, value=value, key=f"refused-{said}:0")
+    assert not failed.value.maybe_applied
+    assert plant.writes() == before
+
+
+def test_it_says_when_no_plant_is_configured(settings: Any) -> None:
+    settings.PLANT_URL = ""
+    with pytest.raises(DriverError, match="set OPS_PLANT_URL"):
+        write_setpoint(tag="crac-1.run_cmd", value=1.0, key="nowhere:0")
