@@ -10,7 +10,7 @@ from django.dispatch import receiver
 from django.http import HttpRequest
 
 from approvals.audit import audit_append
-from facilities.signals import alarm_raised
+from facilities.signals import alarm_acknowledged, alarm_raised
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +26,18 @@ def investigate_on_alarm(sender: Any, *, alarm_id: int, **_: Any) -> None:
         log.warning(
             "queueing the investigation of alarm %s failed, the sweep will: %s", alarm_id, error
         )
+
+
+@receiver(alarm_acknowledged, dispatch_uid="approvals.audit_acknowledge")
+def audit_acknowledge(
+    sender: Any, *, alarm_id: int, tag: str, actor: str, note: str, **_: Any
+) -> None:
+    audit_append(
+        event="alarm.acknowledged",
+        actor=actor,
+        obj=f"alarm:{alarm_id}",
+        payload={"point": tag, "note": note},
+    )
 
 
 @receiver(user_logged_in, dispatch_uid="approvals.audit_login")

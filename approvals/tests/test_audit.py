@@ -8,9 +8,12 @@ from typing import Any
 import pytest
 from django.db import IntegrityError, connection, transaction
 from django.test import Client
+from django.utils import timezone
 
 from approvals.audit import audit_append, audit_verify
 from approvals.models import GENESIS, AuditEntry
+from facilities.alarms.services import alarm_acknowledge
+from facilities.models import Alarm, AlarmRule, Point
 
 TABLE = "approvals_auditentry"
 
@@ -114,3 +117,22 @@ def test_it_records_log_ins_and_failed_ones_without_the_password(operator: Any) 
         ("login.succeeded", "operator"),
     ]
     assert "wrong-secret" not in str([e.payload for e in entries])
+
+
+def test_it_records_who_acknowledged_an_alarm(
+    demo_facility: None, operator: Any, django_capture_on_commit_callbacks: Any
+) -> None:
+    alarm = Alarm.objects.create(
+        point=Point.objects.get(tag="crac-2.fault"),
+        rule=AlarmRule.objects.get(name="CRAC fault"),
+        severity="high",
+        message="The unit reports a fault",
+        value=1,
+        peak_value=1,
+        raised_at=timezone.now(),
+    )
+    with django_capture_on_commit_callbacks(execute=True):
+        alarm_acknowledge(alarm_id=alarm.pk, user=operator, note="on my way")
+    entry = AuditEntry.objects.get(event="alarm.acknowledged")
+    assert (entry.actor, entry.object) == ("operator", f"alarm:{alarm.pk}")
+    assert entry.payload == {"point": alarm.point.tag, "note": "on my way"}

@@ -13,7 +13,7 @@ from facilities import live
 from facilities.models import Alarm, AlarmEvent, AlarmRule
 from facilities.models.alarm import AlarmEventKind
 from facilities.models.point import Point
-from facilities.signals import alarm_raised
+from facilities.signals import alarm_acknowledged, alarm_raised
 
 from .payload import alarm_payload
 
@@ -74,7 +74,18 @@ def alarm_acknowledge(*, alarm_id: int, user: AbstractBaseUser, note: str = "") 
                 note=note,
             )
             _tell(alarm_id, AlarmEventKind.ACKNOWLEDGED)
-        return Acknowledgement(_with_relations(alarm_id), bool(hit))
+        alarm = _with_relations(alarm_id)
+        if hit:
+            announce = partial(
+                alarm_acknowledged.send,
+                sender=Alarm,
+                alarm_id=alarm_id,
+                tag=alarm.point.tag,
+                actor=user.get_username(),
+                note=note,
+            )
+            transaction.on_commit(announce, robust=True)
+        return Acknowledgement(alarm, bool(hit))
 
 
 def _with_relations(alarm_id: int) -> Alarm:

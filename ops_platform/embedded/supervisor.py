@@ -93,9 +93,7 @@ class Supervisor:
 
     async def _import_procedures(self, *options: str) -> None:
         folder = str(stack.procedures())
-        await self._run_command(
-            "import_documents", folder, "--collection", "procedures", *options
-        )
+        await self._run_command("import_documents", folder, "--collection", "procedures", *options)
 
     def _needed_ports(self) -> dict[str, int]:
         ports, config = self.config.ports, self.config
