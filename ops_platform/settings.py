@@ -262,6 +262,11 @@ LOGGING = {
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": CONFIG.log_format}},
     "root": {"handlers": ["console"], "level": "INFO"},
     "loggers": {
+        # uvicorn brings handlers of its own; without them its lines take the root's format.
+        **{
+            name: {"handlers": [], "propagate": True}
+            for name in ("uvicorn", "uvicorn.error", "uvicorn.access")
+        },
         "httpx": {"level": "WARNING"},
         "httpx2": {"level": "WARNING"},
         "celery.app.trace": {"level": "WARNING"},

@@ -7,11 +7,14 @@ import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 
+import httpx
 import psycopg
 import pytest
 
 from ops_platform.config import BASE_DIR, read_secret
+from ops_platform.testing import free_base_port
 from ops_platform.tests.browser.stack import Stack
 
 pytestmark = pytest.mark.slow
@@ -103,6 +106,30 @@ def test_a_second_up_over_the_same_folder_says_who_has_it(stack: Stack) -> None:
     )
     assert done.returncode != 0
     assert f"http://localhost:{stack.port}" in done.stderr
+
+
+def test_nothing_embedded_starts_when_the_services_are_elsewhere(
+    stack: Stack, tmp_path: Path
+) -> None:
+    secrets = {name: read_secret(stack.data_dir, name) for name in ("postgres", "redis")}
+    port = stack.port
+    outside = {
+        "OPS_DATABASE_URL": f"postgresql://holdpoint:{secrets['postgres']}@127.0.0.1:{port + 101}/holdpoint",
+        "OPS_REDIS_URL": f"redis://:{secrets['redis']}@127.0.0.1:{port + 102}/1",
+        "OPS_LLM_URL": f"http://127.0.0.1:{port + 100}",
+        "OPS_SECRET_KEY": "only-for-this-test",
+    }
+    beside = Stack(tmp_path / "var", free_base_port(), extra=outside)
+    beside.start()
+    try:
+        assert set(beside.children()) == {"web", "worker", "knowledge", "beat"}
+        assert not (beside.data_dir / "postgres").exists()
+        with httpx.Client(base_url=beside.url) as client:
+            beside.wait_until(
+                lambda: client.get("/health/ready").status_code == 200, what="ready", timeout_s=40
+            )
+    finally:
+        beside.stop()
 
 
 def test_it_starts_again_after_the_supervisor_was_killed_and_stops_cleanly(stack: Stack) -> None:

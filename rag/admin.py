@@ -1,0 +1,60 @@
+"""Admin console of the knowledge base and the conversations."""
+
+from django.contrib import admin
+from unfold.admin import ModelAdmin
+
+from rag.models import ChatMessage, ChatSession, Collection, Document, Passage, Revision
+
+
+@admin.register(Collection)
+class CollectionAdmin(ModelAdmin):
+    list_display = ("name", "slug")
+    search_fields = ("name", "slug")
+
+
+@admin.register(Document)
+class DocumentAdmin(ModelAdmin):
+    list_display = ("title", "kind", "collection", "source_path", "updated_at")
+    list_filter = ("kind", "collection")
+    search_fields = ("title", "slug", "source_path")
+    readonly_fields = ("sha256", "source_path", "created_at", "updated_at")
+
+
+@admin.register(Revision)
+class RevisionAdmin(ModelAdmin):
+    list_display = ("document", "number", "state", "effective_from", "superseded_at")
+    list_filter = ("state",)
+    search_fields = ("document__title", "document__slug")
+    autocomplete_fields = ("document",)
+    readonly_fields = ("sha256", "markup", "created_at")
+    list_select_related = ("document",)
+
+
+@admin.register(Passage)
+class PassageAdmin(ModelAdmin):
+    list_display = ("revision", "ordinal", "step", "page", "words", "embedding_model")
+    search_fields = ("text", "revision__document__title")
+    fields = ("revision", "ordinal", "section_path", "step", "page", "text", "codes", "words")
+    readonly_fields = fields
+    list_select_related = ("revision__document",)
+
+    def get_queryset(self, request):  # type: ignore[no-untyped-def]
+        """Leave the vectors in the database."""
+        return super().get_queryset(request).defer("tsv", "embedding")
+
+
+@admin.register(ChatSession)
+class ChatSessionAdmin(ModelAdmin):
+    list_display = ("title", "user", "updated_at")
+    search_fields = ("title", "user__username")
+    readonly_fields = ("user", "created_at", "updated_at")
+    list_select_related = ("user",)
+
+
+@admin.register(ChatMessage)
+class ChatMessageAdmin(ModelAdmin):
+    list_display = ("session", "role", "text", "mode", "grounded", "created_at")
+    list_filter = ("role", "mode", "grounded")
+    search_fields = ("text",)
+    readonly_fields = ("session", "role", "text", "mode", "citations", "grounded", "degraded")
+    list_select_related = ("session",)

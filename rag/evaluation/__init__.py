@@ -1,0 +1,1 @@
+"""How good retrieval is: golden questions and the usual figures."""

@@ -1,0 +1,108 @@
+// Numbered citation links, the list of sources below an answer, and the card on hover or focus.
+
+let card = null;
+
+function where(citation) {
+  return [
+    citation.section,
+    citation.page ? `page ${citation.page}` : "",
+    citation.revision ? `revision ${citation.revision}` : "",
+  ].filter(Boolean).join(" · ");
+}
+
+function show(anchor, citation) {
+  hide();
+  card = document.createElement("div");
+  card.className = "citecard";
+  card.setAttribute("role", "tooltip");
+  const title = document.createElement("strong");
+  title.textContent = citation.title;
+  const place = document.createElement("span");
+  place.className = "tiny muted";
+  place.textContent = where(citation);
+  const quote = document.createElement("p");
+  quote.textContent = citation.quote.replace(/\*\*|`/g, "");
+  card.append(title, place, quote);
+  document.body.append(card);
+  const box = anchor.getBoundingClientRect();
+  const left = Math.min(Math.max(16, box.left - 24), innerWidth - card.offsetWidth - 16);
+  const above = box.top - card.offsetHeight - 8;
+  card.style.left = `${left}px`;
+  card.style.top = `${above > 8 ? above : box.bottom + 8}px`;
+}
+
+function hide() {
+  card?.remove();
+  card = null;
+}
+
+function withCard(anchor, citation) {
+  anchor.addEventListener("mouseenter", () => show(anchor, citation));
+  anchor.addEventListener("focus", () => show(anchor, citation));
+  anchor.addEventListener("mouseleave", hide);
+  anchor.addEventListener("blur", hide);
+  return anchor;
+}
+
+addEventListener("scroll", hide, { capture: true, passive: true });
+addEventListener("keydown", (event) => event.key === "Escape" && hide());
+
+/** Only paths of this site are linked, whatever the data says. */
+function href(citation) {
+  return /^\/(?!\/)/.test(citation.url) ? citation.url : "#";
+}
+
+/** The mark [n] as a link to the cited passage. */
+export function citationMark(citation) {
+  const anchor = document.createElement("a");
+  anchor.className = "cite";
+  anchor.href = href(citation);
+  anchor.textContent = citation.n;
+  anchor.setAttribute("aria-label", `Source ${citation.n}: ${citation.title}, ${where(citation)}`);
+  return withCard(anchor, citation);
+}
+
+/** The sources of an answer as a list of links. */
+export function sourceList(citations) {
+  const list = document.createElement("ul");
+  list.className = "sources";
+  list.setAttribute("aria-label", "Sources");
+  for (const citation of citations) {
+    const anchor = document.createElement("a");
+    anchor.href = href(citation);
+    const number = document.createElement("span");
+    number.className = "cite";
+    number.textContent = citation.n;
+    const label = document.createElement("span");
+    label.textContent = [citation.title, citation.section?.split(" › ").at(-1)].filter(Boolean).join(" · ");
+    anchor.append(number, label);
+    const item = document.createElement("li");
+    item.append(withCard(anchor, citation));
+    list.append(item);
+  }
+  return list;
+}
+
+/** The steps of a procedure as links; the cited one is marked. */
+export function stepList(procedure) {
+  const box = document.createElement("nav");
+  box.className = "steps";
+  box.setAttribute("aria-label", `Steps of ${procedure.title}`);
+  const title = document.createElement("a");
+  title.className = "steps__title";
+  title.href = href(procedure);
+  title.textContent = `${procedure.title} · revision ${procedure.revision}`;
+  const list = document.createElement("ol");
+  for (const step of procedure.steps) {
+    const anchor = document.createElement("a");
+    anchor.href = href(step);
+    anchor.textContent = step.title.replace(/^Step \d+\s*[—–:-]\s*/, "");
+    const item = document.createElement("li");
+    item.value = step.n;
+    if (step.n === procedure.current) item.setAttribute("aria-current", "step");
+    item.append(anchor);
+    list.append(item);
+  }
+  box.append(title, list);
+  return box;
+}
