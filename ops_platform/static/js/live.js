@@ -43,8 +43,13 @@ class LiveSocket {
   }
 
   send(message) {
-    if (this.socket.readyState !== WebSocket.OPEN) return false;
-    this.socket.send(JSON.stringify(message));
+    const { socket } = this;
+    if (socket.readyState === WebSocket.CONNECTING) {
+      socket.addEventListener("open", () => socket.send(JSON.stringify(message)), { once: true });
+      return true;
+    }
+    if (socket.readyState !== WebSocket.OPEN) return false;
+    socket.send(JSON.stringify(message));
     return true;
   }
 }
