@@ -12,6 +12,11 @@ if TYPE_CHECKING:
     from ops_platform.models import User
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put browser tests last: Playwright keeps an event loop running in this thread from then on."""
+    items.sort(key=lambda item: "browser" in item.path.parts)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _quick_passwords() -> Iterator[None]:
     """Hash test passwords quickly: the real hasher takes a third of a second for each person."""

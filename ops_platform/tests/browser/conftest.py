@@ -36,7 +36,7 @@ def _browser_path() -> str:
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """The whole product, started as `make run` does, with a short effect window."""
     folder = tmp_path_factory.mktemp("stack")
-    stack = Stack(folder / "var", free_base_port(), extra={"OPS_EFFECT_WINDOW_S": "90"})
+    stack = Stack(folder / "var", free_base_port(), extra={"OPS_EFFECT_WINDOW_S": "45"})
     stack.start()
     yield stack
     if stack.process is not None and stack.process.poll() is None:
