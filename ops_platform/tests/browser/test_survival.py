@@ -52,7 +52,8 @@ def _missing(stack: Stack) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    "victim", ["web", "worker", "knowledge", "beat", "redis", "kvserve", "postgres"]
+    "victim",
+    ["web", "worker", "knowledge", "beat", "redis", "kvserve", "postgres", "plant"],
 )
 def test_it_loses_no_acknowledged_reading_when_a_process_is_killed(
     stack: Stack, victim: str
