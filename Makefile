@@ -4,7 +4,7 @@ PYTHON ?= python3
 PORT ?= 8000
 VENV := .venv
 PY := $(VENV)/bin/python
-PIP := $(PY) -m pip install --disable-pip-version-check --quiet --progress-bar on
+PIP := $(PY) -m pip install --disable-pip-version-check --progress-bar on
 
 .PHONY: run test setup lint unit format lock clean
 .DEFAULT_GOAL := run
