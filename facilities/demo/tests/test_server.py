@@ -45,6 +45,10 @@ class Served:
         self._server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="off"))
         self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [listener]})
         self._thread.start()
+        deadline = time.monotonic() + 10
+        while not self._server.started:  # bound is not yet listening
+            assert time.monotonic() < deadline, "the server did not start"
+            time.sleep(0.005)
         self.client = httpx.Client(
             base_url=f"http://127.0.0.1:{self.port}",
             headers={"Authorization": f"Bearer {TOKEN}"},
