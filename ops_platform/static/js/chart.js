@@ -25,8 +25,8 @@ function clockLabels(_plot, splits, _axis, _space, step) {
  */
 export function lineChart(holder, data, { height = 180, span = 0 } = {}) {
   const axis = {
-    stroke: token("--text-muted"),
-    grid: { stroke: token("--border"), width: 1 },
+    stroke: () => token("--text-muted"),
+    grid: { stroke: () => token("--border"), width: 1 },
     ticks: { show: false },
     font: "11px Inter, sans-serif",
   };
@@ -42,12 +42,13 @@ export function lineChart(holder, data, { height = 180, span = 0 } = {}) {
         { ...axis, values: clockLabels, space: 60, size: 26 },
         { ...axis, size: 46, gap: 4 },
       ],
-      series: [{}, { stroke: token("--accent"), width: 1.75, points: { show: false }, spanGaps: false }],
+      series: [{}, { stroke: () => token("--accent"), width: 1.75, points: { show: false }, spanGaps: false }],
     },
     data,
     holder,
   );
   new ResizeObserver(() => plot.setSize({ width: Math.max(holder.clientWidth, 100), height })).observe(holder);
+  document.addEventListener("themechange", () => plot.redraw());
   return plot;
 }
 

@@ -8,6 +8,7 @@ document.querySelector("[data-theme-switch]")?.addEventListener("click", () => {
   const next = document.documentElement.dataset.theme === "light" ? "dark" : "light";
   document.documentElement.dataset.theme = next;
   localStorage.setItem("holdpoint-theme", next);
+  document.dispatchEvent(new Event("themechange"));
 });
 
 const badge = (key) => document.querySelector(`[data-count="${key}"]`);
