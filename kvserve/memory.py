@@ -1,5 +1,6 @@
 """How much memory there is, and how many KV blocks to make of it."""
 
+import re
 from pathlib import Path
 from typing import NamedTuple
 
@@ -8,7 +9,9 @@ from kvserve.errors import ModelUnavailable
 MARGIN_BYTES = (
     1 << 30
 )  # assumed: left to the system and the embedder (torch and MiniLM: about 0.6 GiB)
-POOL_SHARE = 0.5  # assumed: of what is free beyond the margin; the database and workers grow too
+POOL_SHARE = 0.25  # assumed: of what is free beyond the margin; the database and workers grow too
+SWAP_SHARE = 0.125  # assumed: of free memory, the most that the swap pool reserves
+BUFFER_LINE = re.compile(r"(?:compute|output) buffer size = +([\d.]+) MiB")
 MAX_AUTO_TOKENS = (
     32_768  # assumed: four full 8k contexts; more cells cost stock attention more to scan
 )
@@ -23,12 +26,13 @@ class MemoryPlan(NamedTuple):
     compute: int
     num_blocks: int
     block_size: int
+    swap: int = 0
 
     def __str__(self) -> str:
         return (
             f"weights {self.weights >> 20} MiB, KV {self.kv >> 20} MiB"
             f" ({self.num_blocks} blocks of {self.block_size} tokens),"
-            f" compute {self.compute >> 20} MiB"
+            f" compute {self.compute >> 20} MiB, swap pool {self.swap >> 20} MiB"
         )
 
 
@@ -48,6 +52,16 @@ def auto_blocks(*, bytes_per_token: int, block_size: int, max_tokens: int, avail
             " free some memory or set --kv-blocks yourself"
         )
     return tokens // block_size
+
+
+def buffer_bytes(log_line: str) -> list[int]:
+    """Bytes of a compute or output buffer that a line of llama.cpp's log announces, if it does."""
+    return [int(float(size) * (1 << 20)) for size in BUFFER_LINE.findall(log_line)]
+
+
+def swap_bytes(asked: int, *, available: int) -> int:
+    """The swap pool's size: what was asked for, at most an eighth of free memory."""
+    return min(asked, int(available * SWAP_SHARE))
 
 
 def available_bytes() -> int:

@@ -3,15 +3,18 @@
 import ctypes
 import logging
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from collections.abc import Sequence as Seq
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from kvserve import memory
+from kvserve.attention.paged import Attention
 from kvserve.batch import Batch
 from kvserve.config import LLAMA_CONTEXT_PAD, EngineConfig
 from kvserve.errors import ModelUnavailable, SamplingFailed, StepFailed
-from kvserve.native import lib
+from kvserve.native import lib, listening
 from kvserve.sampler import Sampler
 from kvserve.scheduler import Chunk
 from kvserve.sequence import SamplingParams, Sequence
@@ -51,60 +54,63 @@ class ModelRunner:
         self.max_model_len = min(
             config.max_model_len or self.info.context_train, self.info.context_train
         )
+        self.batch = Batch(config.max_batch_tokens)
+        self.attention = Attention(config.attention, threads=config.threads)
         self.num_blocks = self._choose_blocks()
         self.max_model_len = min(self.max_model_len, self.num_blocks * config.block_size)
-        before = memory.resident_bytes()
-        self.context = self._new_context()
-        self.kv = lib.llama_get_memory(self.context)
-        self.batch = Batch(config.max_batch_tokens)
+        self.context, compute = self._new_context(self.num_blocks * config.block_size)
         self._warm_up()
-        self.plan = self._memory_plan(memory.resident_bytes() - before)
-        log.info("memory plan: %s", self.plan)
+        self.attention.settle()
+        self.plan = self._memory_plan(compute)
 
     def _choose_blocks(self) -> int:
         """Blocks of the pool: what was asked for, or what free memory allows."""
         config = self.config
         if config.kv_blocks is not None:
             return config.kv_blocks
+        probe, compute = self._new_context(config.max_batch_tokens)
+        lib.llama_free(probe)
         return memory.auto_blocks(
             bytes_per_token=self.info.kv_bytes_per_token,
             block_size=config.block_size,
             max_tokens=config.max_seqs * self.max_model_len,
-            available=memory.available_bytes(),
+            available=memory.available_bytes() - compute,
         )
 
-    def _new_context(self) -> Any:
-        cells = self.num_blocks * self.config.block_size
+    def _new_context(self, cells: int) -> tuple[Any, int]:
+        """A context for so many cells, and the bytes llama.cpp set aside for its worst batch."""
         params = lib.llama_context_default_params()
         params.n_ctx = -(-cells // LLAMA_CONTEXT_PAD) * LLAMA_CONTEXT_PAD
         params.n_batch = params.n_ubatch = self.config.max_batch_tokens
-        params.n_seq_max = self.config.max_seqs
+        params.n_seq_max = self.config.max_seqs + 1  # one is the scratch id of swapping
         params.n_threads = params.n_threads_batch = self.config.threads
         params.flash_attn_type = FLASH_ATTN_ENABLED
         params.kv_unified = True
         params.no_perf = True
-        context = lib.llama_init_from_model(self.model, params)
+        self.attention.install(params)
+        buffers: list[int] = []
+        with listening(lambda line: buffers.extend(memory.buffer_bytes(line))):
+            context = lib.llama_init_from_model(self.model, params)
         if not context:
             need = cells * self.info.kv_bytes_per_token
             raise ModelUnavailable(
                 f"llama.cpp could not make a context of {cells} tokens ({need >> 20} MiB of KV"
                 f" cache, {memory.available_bytes() >> 20} MiB free): try a smaller --kv-blocks"
             )
-        return context
+        return context, sum(buffers)
 
     def _warm_up(self) -> None:
         """One token through the model, so that the first request does not pay for page faults."""
         seq = Sequence(id=-1, tokens=[0], params=SamplingParams(), sink=lambda _delta: None, slot=0)
-        self.batch.fill([Chunk(seq, 0, 1)])
-        self._decode()
-        self.clear([0])
+        self.compute([Chunk(seq, 0, 1)])
+        lib.llama_memory_clear(lib.llama_get_memory(self.context), False)
 
-    def _memory_plan(self, grown: int) -> memory.MemoryPlan:
+    def _memory_plan(self, compute: int) -> memory.MemoryPlan:
         kv = self.num_blocks * self.config.block_size * self.info.kv_bytes_per_token
         return memory.MemoryPlan(
             weights=self.info.weights,
             kv=kv,
-            compute=max(0, grown - kv),
+            compute=compute,
             num_blocks=self.num_blocks,
             block_size=self.config.block_size,
         )
@@ -113,19 +119,16 @@ class ModelRunner:
         """The request's own sampler; the caller closes it."""
         return Sampler(params, vocab=self.tokenizer.vocab, vocab_size=self.tokenizer.size)
 
-    def run(self, chunks: Seq[Chunk]) -> list[int | SamplingFailed | None]:
-        """Compute all chunks in one batch; returns for each its next token, why there is none, or
-        None while its prompt is incomplete.
+    def compute(self, chunks: Seq[Chunk]) -> list[int | None]:
+        """Compute all chunks in one batch; returns for each the row to sample from, or None while
+        its prompt is incomplete. Rows are valid until the next call.
 
         Raises:
             StepFailed: llama.cpp refused or failed; the chunks' sequences must be dropped.
         """
         rows = self.batch.fill(chunks)
         self._decode()
-        return [
-            None if row is None else self._sample(chunk.seq, row)
-            for chunk, row in zip(chunks, rows, strict=True)
-        ]
+        return rows
 
     def _decode(self) -> None:
         code = lib.llama_decode(self.context, self.batch.native())
@@ -136,7 +139,8 @@ class ModelRunner:
                 f" ({reason.get(code, 'compute error')})"
             )
 
-    def _sample(self, seq: Sequence, row: int) -> int | SamplingFailed:
+    def sample(self, seq: Sequence, row: int) -> int | SamplingFailed:
+        """The sequence's next token after batch row `row`, or why there is none."""
         try:
             token: int = seq.sampler.sample(self.context, row)
         except SamplingFailed as error:
@@ -145,18 +149,15 @@ class ModelRunner:
             seq.sampler.accept_under_grammar(token)
         return token
 
-    def clear(self, slots: Iterable[int]) -> None:
-        """Drop every cell of these slots."""
-        for slot in slots:
-            lib.llama_memory_seq_rm(self.kv, slot, -1, -1)
-
-    def tokens_held(self, slot: int) -> int:
-        """Positions llama.cpp holds for a slot."""
-        return int(lib.llama_memory_seq_pos_max(self.kv, slot)) + 1
+    def logits(self, row: int) -> np.ndarray[Any, Any]:
+        """Logits of a batch row; valid until the next step."""
+        pointer = lib.llama_get_logits_ith(self.context, row)
+        return np.ctypeslib.as_array(pointer, (self.tokenizer.size,))
 
     def close(self) -> None:
         """Free context and model."""
         lib.llama_free(self.context)
+        self.attention.close()
         lib.llama_model_free(self.model)
 
 

@@ -18,6 +18,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--embedder", default="all-MiniLM-L6-v2", choices=["all-MiniLM-L6-v2", "none"])
     add("--host", default="127.0.0.1", help="address to bind (default: %(default)s)")
     add("--port", type=int, default=8100, help="port to bind (default: %(default)s)")
+    add(
+        "--api-key-file",
+        type=Path,
+        help="file with the key that clients must send as 'Authorization: Bearer …', for"
+        " everything but /health (default: none asked)",
+    )
     add("--block-size", type=int, default=16, help="tokens per KV block (default: %(default)s)")
     add(
         "--kv-blocks",
@@ -37,14 +43,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--attention",
         choices=["paged", "stock"],
-        default="stock",
-        help="this build has stock only; 'paged' is accepted, says so in the log and runs stock",
+        default="paged",
+        help="'paged' reads each sequence's own cells; where it does not fit (other library, other"
+        " processor, GPU) it says why and runs llama.cpp's 'stock' (default: %(default)s)",
     )
     add(
         "--swap-gib",
         type=float,
-        default=0.0,
-        help="accepted for later builds; this build preempts by recompute and swaps nothing",
+        default=2.0,
+        help="host memory for preempted requests, at most an eighth of what is free; 0 computes"
+        " them again (default: %(default)s)",
+    )
+    add(
+        "--no-prefix-cache",
+        action="store_true",
+        help="do not keep the KV of finished prompts for later requests",
     )
 
 
@@ -71,4 +84,7 @@ def engine_config(options: argparse.Namespace, *, model_path: Path) -> EngineCon
         max_batch_tokens=options.batch_tokens,
         max_model_len=options.max_model_len,
         threads=options.threads,
+        attention=options.attention,
+        swap_bytes=int(options.swap_gib * (1 << 30)),
+        prefix_cache=not options.no_prefix_cache,
     )

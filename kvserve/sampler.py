@@ -124,6 +124,10 @@ def _new_chain(params: SamplingParams, vocab_size: int) -> Any:
     def add(sampler: Any) -> None:
         lib.llama_sampler_chain_add(chain, sampler)
 
+    if params.logit_bias:
+        pairs = [lib.llama_logit_bias(token=token, bias=bias) for token, bias in params.logit_bias]
+        array = (lib.llama_logit_bias * len(pairs))(*pairs)
+        add(lib.llama_sampler_init_logit_bias(vocab_size, len(pairs), array))
     if (params.repetition_penalty, params.frequency_penalty, params.presence_penalty) != (1, 0, 0):
         add(
             lib.llama_sampler_init_penalties(

@@ -1,11 +1,18 @@
 """Iteration-level scheduling: which tokens of which sequences the next step computes."""
 
+import time
 from bisect import insort
+from collections.abc import Callable
 from typing import NamedTuple
 
 from kvserve.block_manager import BlockManager
+from kvserve.cell_ops import CellOp, Restore, Save
 from kvserve.errors import ensure
 from kvserve.sequence import Sequence, SequenceStatus
+from kvserve.swap import Swapper, no_swapper
+from kvserve.waiting import AGEING_S, WaitingLine
+
+LOOK_AHEAD = 32  # waiting sequences looked at in a step; bounds its cost with a long line
 
 
 class Chunk(NamedTuple):
@@ -21,116 +28,271 @@ class Chunk(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """One step. `vacated` are slots whose cells must be dropped before the chunks are computed."""
+    """One step. `ops` are changes of llama.cpp's cells to be made before the chunks are computed."""
 
     chunks: list[Chunk]
-    vacated: list[int]
+    ops: list[CellOp]
     preempted: list[Sequence]
 
 
 class Scheduler:
     """Decodes first, prefill in chunks beside them, one token budget for both.
 
-    Sequences are ranked by priority (lower first), then arrival. Waiting ones are admitted in that
-    order and only with blocks for all their known tokens, so a prefill never stalls half-way.
-    Decoding sequences take blocks as they grow; when none is left the lowest-ranked running
-    sequence is preempted by recompute: its blocks go back and it waits, tokens kept. The highest-
-    ranked sequence can always take every block, and admission bounds each request by the pool, so
-    every request finishes.
+    A waiting sequence is admitted with blocks in sight for all its known tokens, so a prefill never
+    stalls half-way; it takes them chunk by chunk. One that does not fit lets smaller ones pass for
+    `AGEING_S`, then the line waits for it. Running sequences take blocks as they grow; when none is
+    left the lowest-ranked is preempted: its private KV moves to host memory or is dropped, and it
+    waits, tokens kept. The highest-ranked sequence can always take every block, and admission
+    bounds each request by the pool, so every request finishes.
     """
 
-    def __init__(self, blocks: BlockManager, *, max_seqs: int, max_batch_tokens: int) -> None:
+    def __init__(
+        self,
+        blocks: BlockManager,
+        *,
+        max_seqs: int,
+        max_batch_tokens: int,
+        swapper: Swapper | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.blocks = blocks
         self.max_seqs = max_seqs
         self.max_batch_tokens = max_batch_tokens
-        self.waiting: list[Sequence] = []
+        self.swapper = swapper or no_swapper()
+        self.clock = clock
+        self.line = WaitingLine()
         self.running: list[Sequence] = []
-        self.free_slots = list(range(max_seqs))
-        self.vacated: list[int] = []
+        self.free_slots = list(reversed(range(max_seqs)))
+        self.num_swapped_out = 0
+        self.num_swapped_in = 0
+
+    @property
+    def waiting(self) -> list[Sequence]:
+        return self.line.sequences
 
     @property
     def has_work(self) -> bool:
         return bool(self.waiting or self.running)
 
     def add(self, seq: Sequence) -> None:
-        """Queue a sequence by rank."""
-        insort(self.waiting, seq, key=_rank)
+        """Put a new sequence in line."""
+        self.line.arrive(seq)
 
     def remove(self, seq: Sequence) -> None:
         """Forget a sequence, waiting or running, and take back all it holds."""
+        if seq.is_finished:
+            return
         if seq.status is SequenceStatus.RUNNING:
             self._vacate(seq)
-        elif seq.status is SequenceStatus.WAITING:
+            self.line.depart(seq)
+        elif seq in self.waiting:
+            self._forget_span(seq)
             self.waiting.remove(seq)
+            self.line.depart(seq)
         seq.status = SequenceStatus.FINISHED
 
-    def take_vacated(self) -> list[int]:
-        """Slots given up since the last call; their cells in llama.cpp are still to be dropped."""
-        vacated, self.vacated = self.vacated, []
-        return vacated
+    # --- one step --------------------------------------------------------------------------------
 
     def schedule(self) -> Plan:
         """Choose the next step's tokens, at most `max_batch_tokens`."""
         chunks: list[Chunk] = []
-        preempted = self._schedule_decodes(chunks)
-        budget = self.max_batch_tokens - len(chunks)
-        for seq in [seq for seq in self.running if not seq.is_decoding]:
-            budget -= self._schedule_prefill(seq, budget, chunks)
-        while budget and not preempted and self.can_admit():
-            budget -= self._schedule_prefill(self._admit(), budget, chunks)
-        return Plan(chunks, self.take_vacated(), preempted)
-
-    def _schedule_prefill(self, seq: Sequence, budget: int, chunks: list[Chunk]) -> int:
-        """As much of the prompt as the budget allows; returns the tokens taken."""
-        count = min(budget, seq.num_uncomputed)
-        if count:
-            chunks.append(Chunk(seq, seq.num_computed, count))
-        return count
-
-    def _schedule_decodes(self, chunks: list[Chunk]) -> list[Sequence]:
-        """One token for each decoding sequence, best rank first; returns who had to make room."""
         preempted: list[Sequence] = []
-        for seq in [seq for seq in self.running if seq.is_decoding]:
-            while seq.status is SequenceStatus.RUNNING and not self.blocks.can_append(seq):
-                preempted.append(self._preempt(self.running[-1]))
+        computing: set[bytes] = set()  # keys of blocks that this step fills
+        self._schedule_decodes(chunks, preempted)
+        for seq in [seq for seq in self.running if not seq.is_decoding]:
             if seq.status is SequenceStatus.RUNNING:
-                self.blocks.append(seq)
+                self._schedule_prefill(seq, chunks, computing, preempted)
+        if not preempted:
+            self._schedule_admissions(chunks, computing, preempted)
+        for chunk in chunks:
+            self.line.serve(chunk.seq, chunk.size)
+        return Plan(chunks, self.blocks.ops.take(), preempted)
+
+    def _schedule_decodes(self, chunks: list[Chunk], preempted: list[Sequence]) -> None:
+        """One token for each decoding sequence, best rank first."""
+        for seq in [seq for seq in self.running if seq.is_decoding]:
+            if self._make_room(seq, preempted):
+                self.blocks.grow(seq, len(seq.tokens))
                 chunks.append(Chunk(seq, seq.num_computed, 1))
-        return preempted
 
-    def can_admit(self) -> bool:
-        """Whether the first in line gets a slot and blocks, with one left for each running."""
-        return bool(
-            self.waiting
-            and self.free_slots
-            and self.blocks.can_allocate(self.waiting[0], keep_free=len(self.running))
+    def _make_room(self, seq: Sequence, preempted: list[Sequence]) -> bool:
+        """Preempt from the lowest rank up until one more token fits; False if that hit `seq`."""
+        while seq.status is SequenceStatus.RUNNING:
+            if self.blocks.can_grow(seq, seq.num_computed + 1):
+                return True
+            preempted.append(self._preempt(self.running[-1]))
+        return False
+
+    def _schedule_prefill(
+        self,
+        seq: Sequence,
+        chunks: list[Chunk],
+        computing: set[bytes],
+        preempted: list[Sequence],
+    ) -> None:
+        """As much of the prompt as budget and blocks allow, to a block boundary if not to its end.
+
+        First takes what others have computed meanwhile; waits a step where another sequence is
+        computing the same block right now.
+        """
+        budget = self.max_batch_tokens - sum(chunk.size for chunk in chunks)
+        self._adopt(seq)
+        if not budget or self._next_key(seq) in computing:
+            return
+        if not chunks and not self._make_room(seq, preempted):
+            return
+        start = seq.num_computed
+        end = start + min(budget, seq.num_uncomputed)
+        aligned = end // self.blocks.block_size * self.blocks.block_size
+        if end < len(seq.tokens) and aligned > start:
+            end = aligned
+        while end > start and not self.blocks.can_grow(seq, end):
+            end = max(start, (end - 1) // self.blocks.block_size * self.blocks.block_size)
+        if end > start:
+            self.blocks.grow(seq, end)
+            chunks.append(Chunk(seq, start, end - start))
+            if self.blocks.cache.enabled:
+                full = range(start // self.blocks.block_size, end // self.blocks.block_size)
+                computing.update(self.blocks.cache.key(seq, number) for number in full)
+
+    def _next_key(self, seq: Sequence) -> bytes | None:
+        """Key of the whole block that the sequence would compute next, if others may share it."""
+        number, rest = divmod(seq.num_computed, self.blocks.block_size)
+        end = seq.num_computed + self.blocks.block_size
+        if rest or end > seq.reusable_limit or not self.blocks.cache.enabled:
+            return None
+        return self.blocks.cache.key(seq, number)
+
+    # --- admission -------------------------------------------------------------------------------
+
+    def _schedule_admissions(
+        self, chunks: list[Chunk], computing: set[bytes], preempted: list[Sequence]
+    ) -> None:
+        now = self.clock()
+        for seq in self.line.first(LOOK_AHEAD, now) if self.waiting else []:
+            if sum(chunk.size for chunk in chunks) >= self.max_batch_tokens:
+                return
+            if self.free_slots and self.can_admit(seq):
+                self._admit(seq, now)
+                self._schedule_prefill(seq, chunks, computing, preempted)
+            elif self._outranks_the_last(seq, now):
+                preempted.append(self._preempt(self.running[-1]))
+                chunks[:] = [c for c in chunks if c.seq.status is SequenceStatus.RUNNING]
+                computing.clear()
+                if not chunks and self.can_admit(seq):
+                    self._admit(seq, now)
+                    self._schedule_prefill(seq, chunks, computing, preempted)
+                return
+            elif not self.free_slots or now - seq.arrival > AGEING_S:
+                return
+
+    def can_admit(self, seq: Sequence) -> bool:
+        """Whether blocks for all known tokens are in sight, with one left for each running."""
+        promised = sum(
+            self.blocks.blocks_for(len(other.tokens)) - len(other.block_table)
+            for other in self.running
         )
+        return self.blocks.price(seq) + promised + len(self.running) <= self.blocks.num_free
 
-    def _admit(self) -> Sequence:
-        seq = self.waiting.pop(0)
-        self.blocks.allocate(seq)
+    def _outranks_the_last(self, seq: Sequence, now: float) -> bool:
+        """Whether a lower class runs where this one waits; one step makes room for one."""
+        if not self.running:
+            return False
+        last = self.running[-1]
+        return seq.priority < last.priority and self.line.level(seq, now) < last.level
+
+    def _admit(self, seq: Sequence, now: float) -> None:
+        self.waiting.remove(seq)
+        seq.level = self.line.level(seq, now)
+        self._start(seq)
+        self._adopt(seq)
+        self._swap_in(seq)
+
+    def _adopt(self, seq: Sequence) -> None:
+        adopted = self.blocks.adopt(seq)
+        if not seq.was_preempted:
+            seq.num_cached += adopted
+
+    def _start(self, seq: Sequence) -> None:
         seq.slot = self.free_slots.pop()
         seq.status = SequenceStatus.RUNNING
         insort(self.running, seq, key=_rank)
-        return seq
+
+    def fork(self, leader: Sequence) -> list[Sequence]:
+        """Start the siblings of a sequence whose prompt is computed, as far as there is room.
+
+        Those started share its blocks and may sample from its logits; the others wait in line.
+        """
+        siblings, leader.siblings = leader.siblings, []
+        started = []
+        for seq in siblings:
+            if self.free_slots and self.blocks.num_free > len(self.running):
+                seq.level, seq.num_cached = leader.level, leader.num_computed
+                self.line.enter(seq)
+                self._start(seq)
+                self.blocks.fork(leader, seq)
+                started.append(seq)
+            else:
+                self.add(seq)
+        return started
+
+    # --- preemption ------------------------------------------------------------------------------
 
     def _preempt(self, seq: Sequence) -> Sequence:
-        self._vacate(seq)
+        """Save or drop what the sequence alone holds; the rest of it stays cached."""
+        start = self.blocks.shared_prefix(seq)
+        span = self.swapper.park(start, seq.num_computed)
+        if span is not None:
+            self.blocks.ops.append(Save(seq.held_slot, span.start, span.end, span.offset))
+            self._park(seq, +1, start)
+            seq.span = span
+            self.num_swapped_out += 1
+        self._vacate(seq, keep=None if span is None else start)
         seq.num_computed = 0
         seq.status = SequenceStatus.WAITING
-        self.add(seq)
+        seq.was_preempted = True
+        self.waiting.append(seq)
         return seq
 
-    def _vacate(self, seq: Sequence) -> None:
+    def _swap_in(self, seq: Sequence) -> None:
+        """Bring the private part back if what was shared is all there; else compute it again."""
+        span = seq.span
+        if span is None:
+            return
+        whole = seq.num_computed == span.start
+        self._forget_span(seq)
+        if not whole:
+            self._adopt(seq)
+            return
+        self.blocks.grow(seq, span.end)
+        self.blocks.ops.append(Restore(seq.held_slot, span.start, span.end, span.offset))
+        seq.num_computed = span.end
+        self.blocks.written(seq, span.start, span.end - span.start)
+        self.num_swapped_in += 1
+
+    def _forget_span(self, seq: Sequence) -> None:
+        if seq.span is not None:
+            self._park(seq, -1, seq.span.start)
+            self.swapper.forget(seq.span)
+            seq.span = None
+
+    def _park(self, seq: Sequence, change: int, end: int) -> None:
+        """Note that a swapped sequence will want these cached blocks back."""
+        for number in range(end // self.blocks.block_size):
+            key = self.blocks.cache.key(seq, number)
+            self.blocks.cache.parked[key] += change
+            if not self.blocks.cache.parked[key]:
+                del self.blocks.cache.parked[key]
+
+    def _vacate(self, seq: Sequence, *, keep: int | None = None) -> None:
         self.running.remove(seq)
-        self.blocks.free(seq)
+        self.blocks.release(seq, keep=keep)
         if seq.slot is not None:
             self.free_slots.append(seq.slot)
-            self.vacated.append(seq.slot)
             seq.slot = None
 
     def check_integrity(self) -> None:
-        """Prove the accounts of blocks and slots.
+        """Prove the accounts of blocks, slots and swapped spans.
 
         Raises:
             AccountsBroken: what does not add up.
@@ -142,6 +304,11 @@ class Scheduler:
         ensure(slots == list(range(self.max_seqs)), f"slots held twice or lost: {slots}")
         idle = all(not seq.block_table and seq.slot is None for seq in self.waiting)
         ensure(idle, "a waiting sequence holds blocks or a slot")
+        parked = sum(seq.span.size for seq in self.waiting if seq.span)
+        ensure(
+            parked == self.swapper.pool.used,
+            f"{parked} bytes are swapped, {self.swapper.pool.used} accounted",
+        )
 
 
 def _rank(seq: Sequence) -> tuple[int, int]:

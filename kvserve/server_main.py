@@ -35,11 +35,11 @@ def serve(options: argparse.Namespace, *, models_dir: Path) -> int:
     try:
         listener = _listen(options.host, options.port)
         service = _new_service(options, models_dir)
+        api_key = options.api_key_file.read_text().strip() if options.api_key_file else ""
     except (KvserveError, ValueError, OSError) as error:
         log.error("%s", error)
         return 1
-    _announce_limits(options)
-    server = _new_server(service)
+    server = _new_server(service, api_key)
     service.start()
     threading.Thread(target=_watch_load, args=(service, server), daemon=True).start()
     log.info("kvserve listens on http://%s:%d", options.host, listener.getsockname()[1])
@@ -68,7 +68,7 @@ def _new_service(options: argparse.Namespace, models_dir: Path) -> "Service":
     return Service(Engine(engine_config(options, model_path=path), model_name=name), embedder)
 
 
-def _new_server(service: "Service") -> "uvicorn.Server":
+def _new_server(service: "Service", api_key: str) -> "uvicorn.Server":
     import uvicorn
 
     from kvserve.api.app import create_app
@@ -83,7 +83,7 @@ def _new_server(service: "Service") -> "uvicorn.Server":
 
     return Server(
         uvicorn.Config(
-            create_app(service),
+            create_app(service, api_key=api_key),
             log_config=None,
             log_level="warning",
             access_log=False,
@@ -121,17 +121,6 @@ def _model(options: argparse.Namespace, models_dir: Path) -> tuple[Path, str]:
         path = model_store.prepare_bundled_model(models_dir)
         return path, options.served_model_name or model_store.BUNDLED_MODEL_ID
     return options.model, options.served_model_name or options.model.stem
-
-
-def _announce_limits(options: argparse.Namespace) -> None:
-    if options.attention == "paged":
-        log.warning(
-            "--attention paged: this build has llama.cpp's stock attention only; running stock"
-        )
-    if options.swap_gib:
-        log.info(
-            "--swap-gib %g: this build preempts by recompute and swaps nothing", options.swap_gib
-        )
 
 
 def main() -> int:

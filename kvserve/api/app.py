@@ -6,10 +6,11 @@ from fastapi.responses import JSONResponse
 from kvserve.api import chat, completions, embeddings, errors, system
 from kvserve.api.body_limit import BodyLimit
 from kvserve.api.generation import EngineError
+from kvserve.api.require_key import RequireKey
 from kvserve.api.service import Service
 
 
-def create_app(service: Service) -> FastAPI:
+def create_app(service: Service, *, api_key: str = "") -> FastAPI:
     """Routes, error shape and body limit; the caller starts and stops the service."""
     app = FastAPI(title="kvserve", docs_url=None, redoc_url=None)
     app.state.service = service
@@ -22,4 +23,6 @@ def create_app(service: Service) -> FastAPI:
         return errors.error_response(str(error), status=500, code="engine_error")
 
     app.add_middleware(BodyLimit)
+    if api_key:
+        app.add_middleware(RequireKey, key=api_key)
     return app

@@ -9,7 +9,13 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from starlette.concurrency import run_in_threadpool
 
-from kvserve.api.generation import Generation, cancelled_on_disconnect, sampling_params
+from kvserve.api.generation import (
+    Generation,
+    cancelled_on_disconnect,
+    origin_of,
+    sampling_params,
+)
+from kvserve.api.logprobs import chat_logprobs
 from kvserve.api.protocol import ChatBody
 from kvserve.api.service import Service
 from kvserve.api.sse import event_stream
@@ -37,7 +43,9 @@ async def chat_completions(body: ChatBody, request: Request) -> Response | dict[
         )
     wanted = body.max_completion_tokens or body.max_tokens or room
     params = await sampling_params(body, engine=engine, max_tokens=wanted)
-    generation = Generation(engine, [prompt], params, n=body.n, priority=body.priority)
+    generation = Generation(
+        engine, [prompt], params, n=body.n, priority=body.priority, origin=origin_of(request, body)
+    )
     head = {
         "id": f"chatcmpl-{uuid4().hex}",
         "created": int(time.time()),
@@ -50,7 +58,7 @@ async def chat_completions(body: ChatBody, request: Request) -> Response | dict[
             {
                 "index": choice.number,
                 "message": {"role": "assistant", "content": choice.text},
-                "logprobs": None,
+                "logprobs": chat_logprobs(choice.logprobs, engine.runner.tokenizer, body),
                 "finish_reason": choice.finish.value,
             }
             for choice in await generation.choices()
@@ -63,15 +71,21 @@ async def _chunks(
 ) -> AsyncIterator[dict[str, Any]]:
     base = {**head, "object": "chat.completion.chunk"}
 
-    def chunk(index: int, delta: dict[str, str], finish: str | None = None) -> dict[str, Any]:
-        return {**base, "choices": [{"index": index, "delta": delta, "finish_reason": finish}]}
+    tokenizer = generation.engine.runner.tokenizer
+
+    def chunk(
+        index: int, delta: dict[str, str], finish: str | None = None, logprobs: Any = None
+    ) -> dict[str, Any]:
+        choice = {"index": index, "delta": delta, "finish_reason": finish}
+        return {**base, "choices": [{**choice, **({"logprobs": logprobs} if logprobs else {})}]}
 
     async with cancelled_on_disconnect(request, generation):
         for index in range(body.n):
             yield chunk(index, {"role": "assistant", "content": ""})
         async for index, delta in generation:
-            if delta.text:
-                yield chunk(index, {"content": delta.text})
+            if delta.text or delta.logprobs:
+                logprobs = chat_logprobs(delta.logprobs, tokenizer, body)
+                yield chunk(index, {"content": delta.text}, logprobs=logprobs)
             if delta.finish is not None:
                 yield chunk(index, {}, delta.finish.value)
         if body.stream_options and body.stream_options.include_usage:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from fastapi import Request
 from starlette.concurrency import run_in_threadpool
@@ -14,7 +14,15 @@ from kvserve.engine import Engine
 from kvserve.errors import RequestRefused
 from kvserve.grammar import JSON_OBJECT_SCHEMA, gbnf_for_schema
 from kvserve.sampler import new_grammar
-from kvserve.sequence import Delta, FinishReason, SamplingParams, Sequence
+from kvserve.sequence import (
+    Choosing,
+    Delta,
+    FinishReason,
+    Origin,
+    SamplingParams,
+    Sequence,
+    TokenLogprob,
+)
 
 
 class Choice(NamedTuple):
@@ -23,7 +31,7 @@ class Choice(NamedTuple):
     number: int
     text: str
     finish: FinishReason
-    num_tokens: int
+    logprobs: list[TokenLogprob]
 
 
 class EngineError(Exception):
@@ -44,28 +52,34 @@ class Generation:
         *,
         n: int,
         priority: int,
+        origin: Origin,
     ) -> None:
         self.engine = engine
         self.num_prompt_tokens = sum(map(len, prompts))
         self.num_completion_tokens = 0
+        self.num_cached_tokens = 0
+        self.n = n
         self._queue: asyncio.Queue[tuple[int, Delta]] = asyncio.Queue()
         self._loop = asyncio.get_running_loop()
         self._sequences: list[Sequence] = []
         try:
-            for index in range(len(prompts) * n):
-                seed = None if params.seed is None else params.seed + index % n
-                self._submit(index, prompts[index // n], replace(params, seed=seed), priority)
+            for number, prompt in enumerate(prompts):
+                choices = [self._choosing(number * n + choice, params) for choice in range(n)]
+                self._sequences += engine.submit_choices(
+                    choices, prompt=prompt, priority=priority, origin=origin
+                )
         except Exception:
             self.cancel()
             raise
 
-    def _submit(self, index: int, prompt: list[int], params: SamplingParams, priority: int) -> None:
+    def _choosing(self, index: int, params: SamplingParams) -> Choosing:
+        """Choice `index`; each of a prompt has a seed of its own."""
+
         def sink(delta: Delta) -> None:
             self._loop.call_soon_threadsafe(self._queue.put_nowait, (index, delta))
 
-        self._sequences.append(
-            self.engine.submit(prompt=prompt, params=params, sink=sink, priority=priority)
-        )
+        seed = None if params.seed is None else params.seed + index % self.n
+        return Choosing(replace(params, seed=seed), sink)
 
     async def __aiter__(self) -> AsyncIterator[tuple[int, Delta]]:
         unfinished = len(self._sequences)
@@ -76,24 +90,29 @@ class Generation:
             if delta.finish is not None:
                 unfinished -= 1
                 self.num_completion_tokens += delta.num_completion_tokens
+                if index % self.n == 0:
+                    self.num_cached_tokens += delta.num_cached_tokens
             yield index, delta
 
     async def choices(self) -> list[Choice]:
         """Wait for every choice."""
         texts = [""] * len(self._sequences)
+        logprobs: list[list[TokenLogprob]] = [[] for _ in self._sequences]
         done: list[Choice] = []
         async for index, delta in self:
             texts[index] += delta.text
+            logprobs[index] += delta.logprobs
             if delta.finish is not None:
-                done.append(Choice(index, texts[index], delta.finish, delta.num_completion_tokens))
+                done.append(Choice(index, texts[index], delta.finish, logprobs[index]))
         return sorted(done)
 
-    def usage(self) -> dict[str, int]:
+    def usage(self) -> dict[str, Any]:
         """Tokens so far, in OpenAI's shape."""
         return {
             "prompt_tokens": self.num_prompt_tokens,
             "completion_tokens": self.num_completion_tokens,
             "total_tokens": self.num_prompt_tokens + self.num_completion_tokens,
+            "prompt_tokens_details": {"cached_tokens": self.num_cached_tokens},
         }
 
     def cancel(self) -> None:
@@ -143,7 +162,24 @@ async def sampling_params(body: Generate, *, engine: Engine, max_tokens: int) ->
         stop=body.stops,
         ignore_eos=body.ignore_eos,
         grammar=await run_in_threadpool(_grammar, body, engine),
+        logit_bias=_logit_bias(body, engine),
+        logprobs=body.num_logprobs,
     )
+
+
+def origin_of(request: Request, body: Generate) -> Origin:
+    """Who asks, for fairness: the `user` of the body, else the API key, else the address."""
+    key = request.headers.get("authorization", "")
+    address = request.client.host if request.client else ""
+    return Origin(client=body.user or key or address, cache_salt=body.cache_salt or "")
+
+
+def _logit_bias(body: Generate, engine: Engine) -> tuple[tuple[int, float], ...]:
+    size = engine.runner.tokenizer.size
+    bias = tuple(sorted((body.logit_bias or {}).items()))
+    if any(token >= size for token, _ in bias):
+        raise RequestRefused(f"logit_bias: token ids are 0…{size - 1}", param="logit_bias")
+    return bias
 
 
 def _grammar(body: Generate, engine: Engine) -> str | None:

@@ -14,6 +14,14 @@ MAX_PROMPTS = 256
 MAX_EMBEDDING_TEXTS = 2048
 
 
+MAX_LOGPROBS = 20  # OpenAI's
+MAX_LOGIT_BIAS = 1024
+PRIORITIES = {"interactive": 0, "agent": 1, "batch": 2}  # lower goes first
+
+TokenId = Annotated[int, Field(ge=0, lt=1 << 31)]
+LogitBias = Annotated[float, Field(ge=-100, le=100)]
+
+
 class Body(BaseModel):
     """Base of all bodies: a `refused` field that asks for something is an error."""
 
@@ -71,6 +79,9 @@ class Generate(Body):
     stop: str | list[str] | None = None
     ignore_eos: bool = False
     priority: int = Field(default=0, ge=-1_000_000, le=1_000_000)
+    user: str | None = Field(default=None, max_length=512)
+    cache_salt: str | None = Field(default=None, max_length=512)
+    logit_bias: dict[TokenId, LogitBias] | None = Field(default=None, max_length=MAX_LOGIT_BIAS)
     response_format: ResponseFormat | None = None
 
     @field_validator(
@@ -94,18 +105,30 @@ class Generate(Body):
             raise ValueError(f"at most {MAX_STOPS} texts of 1…{MAX_STOP_CHARS} characters")
         return value
 
+    @field_validator("priority", mode="before")
+    @classmethod
+    def _named_class(cls, value: Any) -> Any:
+        return PRIORITIES.get(value, value) if isinstance(value, str) else value
+
+    @property
+    def num_logprobs(self) -> int | None:
+        """Alternatives to report for each token; None reports nothing."""
+        return None
+
     @property
     def stops(self) -> tuple[str, ...]:
         return (self.stop,) if isinstance(self.stop, str) else tuple(self.stop or ())
 
 
-TokenId = Annotated[int, Field(ge=0, lt=1 << 31)]
-
-
 class CompletionBody(Generate):
-    refused = ("logprobs", "logit_bias", "echo", "suffix", "best_of", "prompt_logprobs")
+    refused = ("echo", "suffix", "best_of", "prompt_logprobs")
 
     prompt: str | list[TokenId] | list[str] | list[list[TokenId]]
+    logprobs: int | None = Field(default=None, ge=0, le=MAX_LOGPROBS)
+
+    @property
+    def num_logprobs(self) -> int | None:
+        return self.logprobs
 
     @property
     def prompts(self) -> list[str | list[int]]:
@@ -134,18 +157,22 @@ class Message(BaseModel):
 
 
 class ChatBody(Generate):
-    refused = (
-        "logprobs",
-        "top_logprobs",
-        "logit_bias",
-        "tools",
-        "functions",
-        "modalities",
-        "audio",
-    )
+    refused = ("tools", "functions", "modalities", "audio")
 
     messages: list[Message] = Field(min_length=1, max_length=1024)
     max_completion_tokens: int | None = Field(default=None, ge=1)
+    logprobs: bool | None = None
+    top_logprobs: int | None = Field(default=None, ge=0, le=MAX_LOGPROBS)
+
+    @model_validator(mode="after")
+    def _top_needs_logprobs(self) -> "ChatBody":
+        if self.top_logprobs and not self.logprobs:
+            raise ValueError("top_logprobs needs logprobs: true")
+        return self
+
+    @property
+    def num_logprobs(self) -> int | None:
+        return self.top_logprobs or 0 if self.logprobs else None
 
 
 class EmbeddingsBody(Body):

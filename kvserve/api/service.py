@@ -65,7 +65,9 @@ class Service:
         llm: dict[str, object] = {"state": engine.state.value, "model": engine.model_name}
         if ready:
             llm["max_model_len"] = engine.runner.max_model_len
-            llm["attention"] = "stock"
+            llm["attention"] = engine.runner.attention.kind
+            if engine.runner.attention.reason:
+                llm["attention_reason"] = engine.runner.attention.reason
         elif engine.error:
             llm["error"] = engine.error
         embedding: dict[str, object] = {"state": "disabled"}

@@ -221,18 +221,31 @@ def test_it_fails_one_request_on_a_broken_grammar_and_goes_on(engine) -> None:
 
 
 def test_it_fails_only_the_requests_of_a_failing_step(engine, monkeypatch) -> None:
-    run = engine.runner.run
+    compute = engine.runner.compute
 
-    def run_once_broken(chunks):
-        monkeypatch.setattr(engine.runner, "run", run)
+    def compute_once_broken(chunks):
+        monkeypatch.setattr(engine.runner, "compute", compute)
         raise StepFailed("llama_decode of 1 tokens failed with code -3 (compute error)")
 
     survivor = ask(engine, PROMPTS[3], max_tokens=400, ignore_eos=True)
     survivor.deltas.get(timeout=10)
     engine.cancel(survivor.seq)
-    monkeypatch.setattr(engine.runner, "run", run_once_broken)
+    monkeypatch.setattr(engine.runner, "compute", compute_once_broken)
     failed = ask(engine, PROMPTS[0]).answer()
     assert "compute error" in (failed.last.error or "")
+    assert ask(engine, PROMPTS[0]).answer().last.finish is FinishReason.LENGTH
+    wait_idle(engine)
+
+
+def test_it_begins_again_when_its_accounts_are_broken(engine, monkeypatch) -> None:
+    def broken():
+        monkeypatch.undo()
+        raise AccountsBroken("block 3 is lost")
+
+    monkeypatch.setattr(engine.scheduler, "schedule", broken)
+    readers = [ask(engine, prompt, max_tokens=4) for prompt in PROMPTS]
+    finishes = [reader.answer() for reader in readers]
+    assert "block 3 is lost" in (finishes[0].last.error or "")
     assert ask(engine, PROMPTS[0]).answer().last.finish is FinishReason.LENGTH
     wait_idle(engine)
 

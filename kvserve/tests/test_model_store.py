@@ -61,6 +61,6 @@ def test_it_says_when_the_folder_cannot_be_made(tmp_path) -> None:
 def test_it_sizes_the_pool_from_free_memory() -> None:
     size = {"bytes_per_token": 23_040, "block_size": 16, "max_tokens": 1 << 20}
     assert auto_blocks(available=23 << 30, **size) == 2048
-    assert auto_blocks(available=(1 << 30) + 2 * 23_040 * 1600, **size) == 100
+    assert auto_blocks(available=(1 << 30) + 4 * 23_040 * 1600, **size) == 100
     with pytest.raises(ModelUnavailable, match="--kv-blocks"):
         auto_blocks(available=1 << 30, **size)

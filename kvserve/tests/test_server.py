@@ -53,9 +53,12 @@ def test_it_lists_llm_and_embedder(client) -> None:
 def test_it_says_how_it_is(server_url) -> None:
     answer = httpx.get(f"{server_url}/health")
     assert answer.status_code == 200
-    assert answer.json() == {
+    report = answer.json()
+    assert report["llm"].pop("attention") in ("paged", "stock")
+    report["llm"].pop("attention_reason", None)
+    assert report == {
         "status": "ok",
-        "llm": {"state": "ready", "model": LLM, "max_model_len": 768, "attention": "stock"},
+        "llm": {"state": "ready", "model": LLM, "max_model_len": 768},
         "embedder": {"state": "ready", "model": EMBEDDER},
     }
 
@@ -91,6 +94,57 @@ def test_it_makes_n_choices_of_several_prompts(client) -> None:
     )
     assert [choice.index for choice in answer.choices] == [0, 1, 2, 3]
     assert answer.usage.completion_tokens <= 16
+
+
+def test_it_reports_logprobs_of_a_chat(client) -> None:
+    arguments = {"model": LLM, "messages": HELLO, "max_tokens": 4, "temperature": 0}
+    arguments |= {"logprobs": True, "top_logprobs": 3}
+    answer = client.chat.completions.create(**arguments).choices[0]
+    content = answer.logprobs.content
+    assert "".join(entry.token for entry in content).startswith(answer.message.content)
+    for entry in content:
+        assert entry.logprob == entry.top_logprobs[0].logprob <= 0
+        assert [top.logprob for top in entry.top_logprobs] == sorted(
+            (top.logprob for top in entry.top_logprobs), reverse=True
+        )
+    chunks = list(client.chat.completions.create(**arguments, stream=True))
+    streamed = [
+        e
+        for c in chunks
+        for e in (c.choices[0].logprobs.content if c.choices and c.choices[0].logprobs else [])
+    ]
+    assert [entry.token for entry in streamed] == [entry.token for entry in content]
+
+
+def test_it_reports_logprobs_of_a_completion_and_obeys_a_bias(client) -> None:
+    arguments = {"model": LLM, "prompt": "The sky is", "max_tokens": 3, "temperature": 0}
+    free = client.completions.create(**arguments, logprobs=2).choices[0]
+    assert len(free.logprobs.token_logprobs) == len(free.logprobs.tokens) == 3
+    assert free.logprobs.text_offset[1] == len(free.logprobs.tokens[0])
+    first = max(free.logprobs.top_logprobs[0], key=free.logprobs.top_logprobs[0].get)
+    assert first == free.logprobs.tokens[0]
+    biased = client.completions.create(**arguments, logit_bias={"30": 100}).choices[0]
+    assert (
+        biased.text
+        == client.completions.create(**arguments, logit_bias={"30": 100}).choices[0].text
+        != free.text
+    )
+
+
+def test_it_says_how_much_of_a_prompt_was_cached(client, metric) -> None:
+    prompt = "Chillers reject heat to the condenser water loop. " * 8
+    before = metric("vllm:prefix_cache_hits_total")
+    arguments = {"model": LLM, "prompt": prompt, "max_tokens": 2}
+
+    def cached(**extra) -> int:
+        answer = client.completions.create(**arguments, extra_body=extra)
+        return answer.usage.prompt_tokens_details.cached_tokens
+
+    assert cached(cache_salt="one") == 0
+    assert cached(cache_salt="one") >= 64
+    assert cached(cache_salt="two") == 0
+    assert metric("vllm:prefix_cache_hits_total") >= before + 64
+    assert metric("vllm:prefix_cache_queries_total") > metric("vllm:prefix_cache_hits_total")
 
 
 def test_it_stops_at_a_stop_string(client) -> None:
@@ -180,7 +234,11 @@ REFUSED = [
     (CHAT, {"messages": HELLO, "max_tokens": 99_999}, 400, "max_tokens asks for 99999"),
     (CHAT, {"messages": HELLO, "n": 10_000}, 400, "n is 10000"),
     (CHAT, {"messages": HELLO, "temperature": 9}, 400, "temperature"),
-    (CHAT, {"messages": HELLO, "logprobs": True}, 400, "logprobs: not served"),
+    (CHAT, {"messages": HELLO, "top_logprobs": 2}, 400, "top_logprobs needs logprobs"),
+    (CHAT, {"messages": HELLO, "logprobs": True, "top_logprobs": 99}, 400, "top_logprobs"),
+    (CHAT, {"messages": HELLO, "logit_bias": {"49152": 1}}, 400, "token ids are 0…49151"),
+    (CHAT, {"messages": HELLO, "logit_bias": {"7": 101}}, 400, "logit_bias"),
+    (CHAT, {"messages": HELLO, "priority": "urgent"}, 400, "priority"),
     (CHAT, {"messages": HELLO, "tools": [{"type": "function"}]}, 400, "tools: not served"),
     (CHAT, {"messages": HELLO, "stop": [""]}, 400, "stop"),
     (
@@ -307,7 +365,7 @@ def test_it_ends_quickly_on_sigterm_in_the_middle_of_a_stream(model_path) -> Non
     assert time.monotonic() - started < 3
     assert process.returncode == 0
     assert any("shutting down" in line for line in rest)
-    assert "this build has llama.cpp's stock attention only" in log
+    assert "memory plan: weights" in log
 
 
 @pytest.mark.parametrize(
@@ -315,7 +373,7 @@ def test_it_ends_quickly_on_sigterm_in_the_middle_of_a_stream(model_path) -> Non
     [
         (["--model", "/no/such.gguf"], "no model file at /no/such.gguf"),
         (["--model", __file__], "llama.cpp could not load"),
-        (["--model", "x", "--max-seqs", "9999"], "llama.cpp holds 1…256 sequences"),
+        (["--model", "x", "--max-seqs", "9999"], "choose 1…192; llama.cpp has 256 sequence ids"),
     ],
 )
 def test_it_ends_with_the_reason_when_it_cannot_serve(arguments, message) -> None:
