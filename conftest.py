@@ -13,8 +13,21 @@ if TYPE_CHECKING:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put browser tests last: Playwright keeps an event loop running in this thread from then on."""
-    items.sort(key=lambda item: "browser" in item.path.parts)
+    """Start the longest first, and keep what shares an expensive fixture on one worker."""
+    items.sort(key=lambda item: "browser" not in item.path.parts)
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(_group(item)))
+
+
+def _group(item: pytest.Item) -> str:
+    room = item.path.relative_to(Path(__file__).parent).parts[0]
+    if "browser" in item.path.parts:
+        return "browser"
+    if room == "kvserve":
+        return "kvserve"
+    if room == "rag" or "kvserve_url" in getattr(item, "fixturenames", ()):
+        return "rag"
+    return str(item.path)
 
 
 @pytest.fixture(scope="session", autouse=True)

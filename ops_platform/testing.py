@@ -28,14 +28,16 @@ _children: list[tuple[subprocess.Popen[bytes], int]] = []
 
 def free_base_port() -> int:
     """A web port whose derived ports are all free at this moment."""
-    for base in range(21000 + os.getpid() % 4000, 32000, 7):
+    # Processes that ask at the same time have neighbouring ids: 110 ports keep them apart.
+    first = os.getpid() % 90
+    for base in (21000 + (first + step) % 90 * 110 for step in range(90)):
         ports = Ports(base)
         if all(
             _is_free(port)
             for port in (ports.web, ports.kvserve, ports.postgres, ports.redis, ports.plant)
         ):
             return base
-    raise RuntimeError("no free ports between 21000 and 32000")
+    raise RuntimeError("no free ports between 21000 and 31000")
 
 
 def _is_free(port: int) -> bool:
@@ -76,10 +78,27 @@ def pytest_load_initial_conftests() -> Generator[None, None, None]:
     yield
 
 
+def _keep_apart(number: int) -> None:
+    """Give one of several parallel workers its own Redis database and ports.
+
+    The services are the controller's; pytest-django gives each worker its own test database.
+    """
+    server, _, _database = os.environ["OPS_REDIS_URL"].rpartition("/")
+    ports = Ports(free_base_port())
+    os.environ.update(
+        OPS_REDIS_URL=f"{server}/{number + 1}",
+        OPS_PORT=str(ports.web),
+        OPS_PLANT_URL=f"http://127.0.0.1:{ports.plant}",
+    )
+
+
 def _start_services() -> None:
     """Start what the environment does not point elsewhere, and export the addresses."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ops_platform.settings")
     os.environ["OPS_LOG_FORMAT"] = "text"
+    worker = os.environ.get("PYTEST_XDIST_WORKER")
+    if worker:
+        _keep_apart(int(worker.removeprefix("gw")))
     if os.environ.get("OPS_DATABASE_URL") and os.environ.get("OPS_REDIS_URL"):
         return
     data_dir = Path(tempfile.mkdtemp(prefix="holdpoint-test-"))

@@ -32,7 +32,7 @@ def _browser_path() -> str:
     pytest.skip(f"BROWSER TESTS ARE SKIPPED: {message}")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """The whole product, started as `make run` does, with a short effect window."""
     folder = tmp_path_factory.mktemp("stack")
@@ -43,9 +43,10 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         stack.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     path = _browser_path()
+    # Not for the session: Playwright keeps an event loop running in this thread while it is open.
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
         yield browser
