@@ -149,7 +149,9 @@ async def test_it_keeps_memory_flat_for_a_slow_reader(signed_in, settings):
     await asyncio.sleep(0.2)
     capacity = settings.CHANNEL_LAYERS["default"]["CONFIG"]["capacity"]
     assert ws.output_queue.qsize() == 1
-    assert max(queue.qsize() for queue in layer.receive_buffer.values()) <= capacity
+    # Whether the rest waits here or still in Redis, which the layer bounds too, is a matter of moments.
+    buffered = (queue.qsize() for queue in layer.receive_buffer.values())
+    assert max(buffered, default=0) <= capacity
     ws.output_queue._maxsize = 0
     await ws.disconnect()
 
