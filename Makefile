@@ -6,7 +6,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 PIP := $(PY) -m pip install --disable-pip-version-check --progress-bar on
 # beside the library it stands for, so that work trees may share a $(VENV)
-ATTENTION := kvserve/attention/_paged.stamp
+KERNELS := kvserve/kernels/_kernels.stamp
 
 .PHONY: run test setup lint unit format lock clean
 .DEFAULT_GOAL := run
@@ -14,7 +14,7 @@ ATTENTION := kvserve/attention/_paged.stamp
 run: setup
 	@exec $(PY) manage.py up --port $(PORT)
 
-setup: $(VENV)/.assets $(ATTENTION)
+setup: $(VENV)/.assets $(KERNELS)
 
 $(VENV)/.python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Holdpoint needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version 2>&1). Use: make PYTHON=python3.12"; exit 1; }
@@ -29,8 +29,8 @@ $(VENV)/.engine: $(VENV)/.python ops_platform/install/engine.py requirements.txt
 	@touch $@
 
 # Paged attention is a small C library beside its sources; where it cannot be built, kvserve does without.
-$(ATTENTION): $(VENV)/.engine ops_platform/install/attention.py $(wildcard kvserve/attention/*.[ch])
-	@$(PY) -P ops_platform/install/attention.py
+$(KERNELS): $(VENV)/.engine ops_platform/install/kernels.py $(wildcard kvserve/kernels/*.[ch])
+	@$(PY) -P ops_platform/install/kernels.py
 	@touch $@
 
 $(VENV)/.requirements: $(VENV)/.engine requirements.txt constraints.txt
@@ -42,7 +42,7 @@ $(VENV)/.assets: $(VENV)/.requirements package-lock.json
 	@$(PY) -P ops_platform/install/assets.py
 	@touch $@
 
-$(VENV)/.dev: $(VENV)/.assets $(ATTENTION) requirements-dev.txt
+$(VENV)/.dev: $(VENV)/.assets $(KERNELS) requirements-dev.txt
 	@echo "setup    | installing requirements-dev.txt"
 	@$(PIP) -r requirements-dev.txt -c constraints.txt
 	@touch $@
@@ -71,5 +71,5 @@ lock: $(VENV)/.dev
 
 clean:
 	rm -rf $(VENV) node_modules staticfiles .mypy_cache .ruff_cache .pytest_cache
-	rm -f kvserve/attention/_paged.*
+	rm -f kvserve/kernels/_kernels.*
 	@echo "var/ (your data) is kept; remove it by hand if you mean it"

@@ -4,8 +4,11 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from kvserve.adapters.adapter_file import LoraModule
+
 LLAMA_CONTEXT_PAD = 256  # llama.cpp rounds n_ctx up to this many cells (src/llama-context.cpp)
 LLAMA_MAX_SEQ = 256  # sequence ids per context (src/llama-cparams.h)
+WATTS_PER_CORE = 3.5  # assumed: a logical core at full load; Cloud Carbon Footprint's AWS average
 MAX_SEQS = 192  # the other ids hold cached prefixes, one each; one is the scratch id of swapping
 
 
@@ -34,9 +37,15 @@ class EngineConfig:
     max_model_len: int | None = None
     max_waiting: int = 1024
     swap_bytes: int = 0
+    disk_tier_bytes: int = 0
+    disk_tier_dir: Path | None = None
     prefix_cache: bool = True
-    attention: str = "paged"  # or "stock"; paged falls back to stock where it does not fit
+    lora_modules: tuple[LoraModule, ...] = ()
+    max_loras: int = 8
+    attention: str = "paged"  # or "stock"; both fall back to stock where they do not fit
+    products: str = "packed"  # or "stock"
     threads: int = field(default_factory=available_cores)
+    watts_per_core: float = WATTS_PER_CORE  # of the energy estimate, where RAPL cannot be read
 
     def __post_init__(self) -> None:
         if not 1 <= self.block_size <= LLAMA_CONTEXT_PAD:
@@ -50,6 +59,10 @@ class EngineConfig:
             )
         if self.swap_bytes < 0:
             raise ValueError(f"swap pool of {self.swap_bytes} bytes: choose at least 0")
+        if self.disk_tier_bytes < 0:
+            raise ValueError(f"disk tier of {self.disk_tier_bytes} bytes: choose at least 0")
+        if self.disk_tier_bytes and not (self.disk_tier_dir and self.prefix_cache):
+            raise ValueError("the disk tier needs a folder, and the prefix cache")
         if self.max_batch_tokens < self.max_seqs:
             raise ValueError(
                 f"batch tokens {self.max_batch_tokens} are fewer than max seqs {self.max_seqs}:"
@@ -57,6 +70,14 @@ class EngineConfig:
             )
         if self.max_model_len is not None and self.max_model_len < 2:
             raise ValueError(f"max model length {self.max_model_len}: choose at least 2 tokens")
+        if not 0 < self.watts_per_core < 1000:
+            raise ValueError(
+                f"watts per core {self.watts_per_core}: choose more than 0, below 1000"
+            )
+        if self.max_loras < len(self.lora_modules):
+            raise ValueError(
+                f"{len(self.lora_modules)} LoRA modules: --max-loras allows {self.max_loras}"
+            )
         if self.threads < 1:
             raise ValueError(f"threads {self.threads}: choose at least 1")
 

@@ -14,8 +14,8 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, NamedTuple
 
+from kvserve.engine.state import LoadState
 from kvserve.errors import NotReady
-from kvserve.state import LoadState
 
 log = logging.getLogger("kvserve")
 

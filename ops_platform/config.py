@@ -5,6 +5,7 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import quote
 
 import environ
@@ -21,6 +22,7 @@ VARIABLES: dict[str, str] = {
     "OPS_REDIS_URL": "Redis, `redis://:pw@host:6379/0`. Unset: embedded.",
     "OPS_LLM_URL": "OpenAI-compatible servers, comma separated, tried in order. Unset: embedded kvserve.",
     "OPS_LLM_MODEL": "Model name asked for (default: the first one that the server lists).",
+    "OPS_ENERGY_PRICE": "Price of a kilowatt-hour, such as `0.28 EUR`, for the engine page (default: no cost shown).",
     "OPS_EMBED_URL": "OpenAI-compatible embedding servers (default: the same as OPS_LLM_URL).",
     "OPS_SECRET_KEY": "Django's signing key; required in production.",
     "OPS_ALLOWED_HOSTS": "Comma-separated host names that the web process answers to.",
@@ -61,6 +63,13 @@ class Ports:
         return self.web + 103
 
 
+class EnergyPrice(NamedTuple):
+    """What a kilowatt-hour costs; the currency is text that follows the number."""
+
+    per_kwh: float
+    currency: str
+
+
 @dataclass(frozen=True)
 class Config:
     """Everything that the environment decides, parsed once."""
@@ -84,6 +93,7 @@ class Config:
     effect_window_s: int
     retention_days: int
     max_ingest_bytes: int
+    energy_price: EnergyPrice | None
     embedded_database: bool
     embedded_redis: bool
     embedded_llm: bool
@@ -109,6 +119,16 @@ def _recorded_port(data_dir: Path) -> int:
 
 def _urls(raw: str) -> list[str]:
     return [part.strip().rstrip("/").removesuffix("/v1") for part in raw.split(",") if part.strip()]
+
+
+def _energy_price(raw: str) -> EnergyPrice | None:
+    number, _, currency = raw.strip().partition(" ")
+    if not number:
+        return None
+    price = float(number)
+    if not 0 <= price < float("inf"):
+        raise ValueError(f"OPS_ENERGY_PRICE is '{raw}', which is no price")
+    return EnergyPrice(price, currency.strip())
 
 
 def load(environment: Mapping[str, str]) -> Config:
@@ -153,6 +173,7 @@ def load(environment: Mapping[str, str]) -> Config:
             effect_window_s=env.int("OPS_EFFECT_WINDOW_S", default=120),
             retention_days=env.int("OPS_RETENTION_DAYS", default=400),
             max_ingest_bytes=env.int("OPS_MAX_INGEST_BYTES", default=10 * 1024 * 1024),
+            energy_price=_energy_price(env.str("OPS_ENERGY_PRICE", default="")),
             embedded_database=embedded[0],
             embedded_redis=embedded[1],
             embedded_llm=embedded[2],

@@ -34,6 +34,7 @@ MAX_INGEST_BYTES = CONFIG.max_ingest_bytes
 PROPOSAL_TTL_S = CONFIG.proposal_ttl_s
 EFFECT_WINDOW_S = CONFIG.effect_window_s
 RETENTION_DAYS = CONFIG.retention_days
+ENERGY_PRICE = CONFIG.energy_price
 
 INSTALLED_APPS = [
     "django_prometheus",

@@ -9,7 +9,7 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitVie
 from rest_framework.permissions import IsAuthenticated
 
 from ops_platform import health
-from ops_platform.pages import demo, metrics, overview
+from ops_platform.pages import demo, engine, metrics, overview
 from ops_platform.pages.counts import counts
 
 # The console's widgets (Alpine.js inside django-unfold) need inline code; no other page does.
@@ -32,6 +32,7 @@ def _relaxed_admin() -> tuple[list[URLPattern | URLResolver], str, str]:
 
 urlpatterns = [
     path("", overview.page, name="overview"),
+    path("engine/", engine.page, name="engine"),
     path("plant/", demo.page, name="plant"),
     path("plant/faults", demo.fault, name="plant-fault"),
     path("", include("facilities.urls")),
@@ -41,6 +42,7 @@ urlpatterns = [
     path("api/v1/", include("rag.api_urls")),
     path("api/v1/", include("approvals.api_urls")),
     path("api/v1/platform/counts", counts, name="platform-counts"),
+    path("api/v1/engine/<int:number>/", engine.report, name="engine-report"),
     path(
         "api/schema/",
         SpectacularAPIView.as_view(permission_classes=[IsAuthenticated]),

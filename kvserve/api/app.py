@@ -3,8 +3,9 @@
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 
-from kvserve.api import chat, completions, embeddings, errors, system
+from kvserve.api import adapters, blocks, chat, completions, embeddings, errors, models, system
 from kvserve.api.body_limit import BodyLimit
+from kvserve.api.entry import LeaveModel
 from kvserve.api.generation import EngineError
 from kvserve.api.require_key import RequireKey
 from kvserve.api.service import Service
@@ -14,7 +15,7 @@ def create_app(service: Service, *, api_key: str = "") -> FastAPI:
     """Routes, error shape and body limit; the caller starts and stops the service."""
     app = FastAPI(title="kvserve", docs_url=None, redoc_url=None)
     app.state.service = service
-    for module in (chat, completions, embeddings, system):
+    for module in (chat, completions, embeddings, system, blocks, adapters, models):
         app.include_router(module.router)
     errors.install(app)
 
@@ -22,6 +23,7 @@ def create_app(service: Service, *, api_key: str = "") -> FastAPI:
     async def _engine_error(_request: Request, error: EngineError) -> JSONResponse:
         return errors.error_response(str(error), status=500, code="engine_error")
 
+    app.add_middleware(LeaveModel)
     app.add_middleware(BodyLimit)
     if api_key:
         app.add_middleware(RequireKey, key=api_key)

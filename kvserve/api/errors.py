@@ -13,7 +13,7 @@ from kvserve.errors import NotReady, QueueFull, RequestRefused
 log = logging.getLogger("kvserve.api")
 
 RETRY_AFTER_S = "2"
-TYPES = {400: "invalid_request_error", 404: "not_found_error", 413: "invalid_request_error"}
+TYPES = {404: "not_found_error", 429: "rate_limit_error"}
 
 
 class UnknownModel(RequestRefused):
@@ -73,7 +73,8 @@ def install(app: FastAPI) -> None:
             message = "the body is not a JSON object sent as Content-Type: application/json"
             return error_response(message, status=400, code="invalid_json")
         place = ".".join(str(part) for part in first["loc"] if part != "body")
-        message = f"{place}: {first['msg']}" if place else str(first["msg"])
+        reason = str(first["msg"]).removeprefix("Value error, ")
+        message = f"{place}: {reason}" if place else reason
         return error_response(message, status=400, param=place or None, code="invalid_value")
 
     @app.exception_handler(HTTPException)
@@ -84,6 +85,10 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(UnicodeError)
     async def _unicode(_request: Request, _error: UnicodeError) -> JSONResponse:
         return error_response("the text is not valid Unicode", status=400, code="invalid_value")
+
+    @app.exception_handler(RecursionError)
+    async def _too_deep(_request: Request, _error: RecursionError) -> JSONResponse:
+        return error_response("the body is nested too deeply", status=400, code="invalid_value")
 
     @app.exception_handler(Exception)
     async def _unexpected(_request: Request, error: Exception) -> JSONResponse:

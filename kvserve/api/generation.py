@@ -1,20 +1,21 @@
 """One HTTP request's sequences, from submission to the last delta or the client's departure."""
 
 import asyncio
+import hashlib
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any, NamedTuple
+from uuid import uuid4
 
 from fastapi import Request
 from starlette.concurrency import run_in_threadpool
 
+from kvserve.api.entry import Entered
 from kvserve.api.protocol import Generate
-from kvserve.engine import Engine
-from kvserve.errors import RequestRefused
-from kvserve.grammar import JSON_OBJECT_SCHEMA, gbnf_for_schema
-from kvserve.sampler import new_grammar
-from kvserve.sequence import (
+from kvserve.engine.engine import Engine
+from kvserve.engine.sequence import (
     Choosing,
     Delta,
     FinishReason,
@@ -23,6 +24,11 @@ from kvserve.sequence import (
     Sequence,
     TokenLogprob,
 )
+from kvserve.errors import RequestRefused
+from kvserve.text.grammar import GrammarText
+
+MAX_UNREAD = 256  # tokens of one sequence that a slow reader may leave waiting
+MAX_UNREAD_TOTAL = 8192  # and of all sequences of one request
 
 
 class Choice(NamedTuple):
@@ -37,11 +43,20 @@ class Choice(NamedTuple):
 class EngineError(Exception):
     """A sequence of this request failed inside the engine (HTTP 500)."""
 
+    code = "engine_error"
+
+
+class ReaderTooSlow(EngineError):
+    """The client left too much of a stream waiting; its request is cancelled."""
+
+    code = "slow_reader"
+
 
 class Generation:
     """`n` sequences for each prompt; choice i belongs to prompt i // n.
 
-    Iterate for (index, delta) in the order the engine produced them.
+    Iterate for (index, delta) in the order the engine produced them. A reader that leaves too much
+    waiting is cut off with an EngineError, so that memory stays bounded and the blocks come free.
     """
 
     def __init__(
@@ -53,20 +68,24 @@ class Generation:
         n: int,
         priority: int,
         origin: Origin,
+        adapter: str = "",
     ) -> None:
         self.engine = engine
         self.num_prompt_tokens = sum(map(len, prompts))
         self.num_completion_tokens = 0
         self.num_cached_tokens = 0
+        self.joules = 0.0
         self.n = n
         self._queue: asyncio.Queue[tuple[int, Delta]] = asyncio.Queue()
+        self._max_unread = min(MAX_UNREAD * n * len(prompts), MAX_UNREAD_TOTAL)
+        self._is_cut_off = False
         self._loop = asyncio.get_running_loop()
         self._sequences: list[Sequence] = []
         try:
             for number, prompt in enumerate(prompts):
                 choices = [self._choosing(number * n + choice, params) for choice in range(n)]
                 self._sequences += engine.submit_choices(
-                    choices, prompt=prompt, priority=priority, origin=origin
+                    choices, prompt=prompt, priority=priority, origin=origin, adapter=adapter
                 )
         except Exception:
             self.cancel()
@@ -76,20 +95,37 @@ class Generation:
         """Choice `index`; each of a prompt has a seed of its own."""
 
         def sink(delta: Delta) -> None:
-            self._loop.call_soon_threadsafe(self._queue.put_nowait, (index, delta))
+            self._loop.call_soon_threadsafe(self._keep, index, delta)
 
         seed = None if params.seed is None else params.seed + index % self.n
         return Choosing(replace(params, seed=seed), sink)
+
+    def _keep(self, index: int, delta: Delta) -> None:
+        """On the event loop: hold a delta until the reader takes it."""
+        if self._is_cut_off:
+            return
+        if self._queue.qsize() >= self._max_unread:
+            self._is_cut_off = True
+            self._queue = asyncio.Queue()
+            self.cancel()
+            reason = (
+                f"cut off: the client left {self._max_unread} tokens waiting; read faster, or ask"
+                " without stream"
+            )
+            delta = Delta("", FinishReason.ABORT, reason, 0)
+        self._queue.put_nowait((index, delta))
 
     async def __aiter__(self) -> AsyncIterator[tuple[int, Delta]]:
         unfinished = len(self._sequences)
         while unfinished:
             index, delta = await self._queue.get()
             if delta.finish in (FinishReason.ERROR, FinishReason.ABORT):
-                raise EngineError(delta.error or "the request was cancelled")
+                kind = ReaderTooSlow if self._is_cut_off else EngineError
+                raise kind(delta.error or "the request was cancelled")
             if delta.finish is not None:
                 unfinished -= 1
                 self.num_completion_tokens += delta.num_completion_tokens
+                self.joules += delta.joules
                 if index % self.n == 0:
                     self.num_cached_tokens += delta.num_cached_tokens
             yield index, delta
@@ -113,6 +149,7 @@ class Generation:
             "completion_tokens": self.num_completion_tokens,
             "total_tokens": self.num_prompt_tokens + self.num_completion_tokens,
             "prompt_tokens_details": {"cached_tokens": self.num_cached_tokens},
+            "energy": {"joules": round(self.joules, 3), "source": self.engine.energy.meter.source},
         }
 
     def cancel(self) -> None:
@@ -138,17 +175,20 @@ async def cancelled_on_disconnect(request: Request, generation: Generation) -> A
         generation.cancel()
 
 
-async def sampling_params(body: Generate, *, engine: Engine, max_tokens: int) -> SamplingParams:
-    """The engine's view of a body; compiles its grammar once to refuse a bad one here.
+async def sampling_params(
+    body: Generate, *, engine: Engine, max_tokens: int, grammar: GrammarText | None
+) -> SamplingParams:
+    """The engine's view of a body, its grammar compiled unless it is cached.
 
     Raises:
-        RequestRefused: `n` or the response format can't be served.
+        RequestRefused: `n`, a bias or the grammar can't be served.
     """
     if body.n > engine.config.max_seqs:
         raise RequestRefused(
             f"n is {body.n}, but this server runs {engine.config.max_seqs} sequences at a time",
             param="n",
         )
+    start = engine.runner.tokenizer.grammars.start
     return SamplingParams(
         max_tokens=max_tokens,
         temperature=body.temperature,
@@ -161,7 +201,7 @@ async def sampling_params(body: Generate, *, engine: Engine, max_tokens: int) ->
         seed=body.seed,
         stop=body.stops,
         ignore_eos=body.ignore_eos,
-        grammar=await run_in_threadpool(_grammar, body, engine),
+        grammar=await run_in_threadpool(start, grammar) if grammar else None,
         logit_bias=_logit_bias(body, engine),
         logprobs=body.num_logprobs,
     )
@@ -182,13 +222,20 @@ def _logit_bias(body: Generate, engine: Engine) -> tuple[tuple[int, float], ...]
     return bias
 
 
-def _grammar(body: Generate, engine: Engine) -> str | None:
-    wanted = body.response_format
-    if wanted is None or wanted.type == "text":
-        return None
-    schema = wanted.json_schema.schema_ if wanted.json_schema else JSON_OBJECT_SCHEMA
-    gbnf = gbnf_for_schema(schema)
-    from kvserve.native import lib
+def answer_head(kind: str, entered: Entered) -> dict[str, Any]:
+    """The fields that every answer and chunk begins with; `kind` is the id's prefix."""
+    return {
+        "id": f"{kind}-{uuid4().hex}",
+        "created": int(time.time()),
+        "model": entered.name,
+        "system_fingerprint": _fingerprint(entered.engine),
+    }
 
-    lib.llama_sampler_free(new_grammar(engine.runner.tokenizer.vocab, gbnf))
-    return gbnf
+
+def _fingerprint(engine: Engine) -> str:
+    """The same as long as model, attention and llama.cpp are: what a seed's answer depends on."""
+    from llama_cpp import __version__
+
+    runner = engine.runner
+    parts = (engine.model_name, runner.info.weights, runner.kernels.attention.kind, __version__)
+    return "fp_" + hashlib.sha256(repr(parts).encode()).hexdigest()[:10]

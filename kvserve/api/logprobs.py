@@ -4,8 +4,8 @@ from collections.abc import Sequence as Seq
 from typing import Any
 
 from kvserve.api.protocol import Generate
-from kvserve.sequence import TokenLogprob
-from kvserve.tokenizer import Tokenizer
+from kvserve.engine.sequence import TokenLogprob
+from kvserve.text.tokenizer import Tokenizer
 
 
 def chat_logprobs(

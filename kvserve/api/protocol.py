@@ -1,19 +1,19 @@
 """Request bodies in OpenAI's shape; responses are plain dicts in the same shape.
 
 Unknown fields are ignored, as OpenAI's clients expect. Fields that would change the meaning of an
-answer and are not served by this build are refused, never ignored.
+answer and are not served are refused, never ignored.
 """
 
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from kvserve.api.answer_format import AnswerFormat
+
 MAX_STOPS = 16
 MAX_STOP_CHARS = 256
 MAX_PROMPTS = 256
 MAX_EMBEDDING_TEXTS = 2048
-
-
 MAX_LOGPROBS = 20  # OpenAI's
 MAX_LOGIT_BIAS = 1024
 PRIORITIES = {"interactive": 0, "agent": 1, "batch": 2}  # lower goes first
@@ -44,25 +44,21 @@ class StreamOptions(BaseModel):
     include_usage: bool = False
 
 
-class JsonSchema(BaseModel):
-    name: str = ""
-    schema_: dict[str, Any] = Field(alias="schema")
-    strict: bool | None = None
-
-
-class ResponseFormat(BaseModel):
-    type: Literal["text", "json_object", "json_schema"] = "text"
-    json_schema: JsonSchema | None = None
-
-    @model_validator(mode="after")
-    def _has_schema(self) -> "ResponseFormat":
-        if self.type == "json_schema" and self.json_schema is None:
-            raise ValueError("type json_schema needs a json_schema with a schema")
-        return self
-
-
-class Generate(Body):
+class Generate(Body, AnswerFormat):
     """What chat and text completion have in common."""
+
+    refused: ClassVar[tuple[str, ...]] = (
+        "prompt_logprobs",
+        "use_beam_search",
+        "min_tokens",
+        "stop_token_ids",
+        "bad_words",
+        "allowed_token_ids",
+        "logits_processors",
+        "include_stop_str_in_output",
+        "truncate_prompt_tokens",
+        "continue_final_message",
+    )
 
     n: int = Field(default=1, ge=1)
     stream: bool = False
@@ -82,15 +78,19 @@ class Generate(Body):
     user: str | None = Field(default=None, max_length=512)
     cache_salt: str | None = Field(default=None, max_length=512)
     logit_bias: dict[TokenId, LogitBias] | None = Field(default=None, max_length=MAX_LOGIT_BIAS)
-    response_format: ResponseFormat | None = None
 
     @field_validator(
         "n",
         "temperature",
         "top_p",
+        "top_k",
+        "min_p",
+        "repetition_penalty",
         "frequency_penalty",
         "presence_penalty",
         "stream",
+        "ignore_eos",
+        "priority",
         mode="before",
     )
     @classmethod
@@ -110,6 +110,12 @@ class Generate(Body):
     def _named_class(cls, value: Any) -> Any:
         return PRIORITIES.get(value, value) if isinstance(value, str) else value
 
+    @model_validator(mode="after")
+    def _options_need_a_stream(self) -> "Generate":
+        if self.stream_options and not self.stream:
+            raise ValueError("stream_options needs stream: true")
+        return self
+
     @property
     def num_logprobs(self) -> int | None:
         """Alternatives to report for each token; None reports nothing."""
@@ -119,12 +125,36 @@ class Generate(Body):
     def stops(self) -> tuple[str, ...]:
         return (self.stop,) if isinstance(self.stop, str) else tuple(self.stop or ())
 
+    @property
+    def wants_usage_chunk(self) -> bool:
+        return bool(self.stream_options and self.stream_options.include_usage)
+
 
 class CompletionBody(Generate):
-    refused = ("echo", "suffix", "best_of", "prompt_logprobs")
+    refused = (*Generate.refused, "suffix")
 
     prompt: str | list[TokenId] | list[str] | list[list[TokenId]]
+    echo: bool = False
+    best_of: int | None = None
     logprobs: int | None = Field(default=None, ge=0, le=MAX_LOGPROBS)
+
+    @model_validator(mode="after")
+    def _can_be_served(self) -> "CompletionBody":
+        if self.best_of not in (None, self.n):
+            raise ValueError(
+                f"best_of {self.best_of} with n {self.n}: answers are not ranked here; ask for n"
+                " and choose, or leave best_of out"
+            )
+        if self.echo and self.logprobs is not None:
+            raise ValueError(
+                "echo with logprobs: the log-probabilities of a prompt are not computed here"
+            )
+        return self
+
+    @field_validator("echo", mode="before")
+    @classmethod
+    def _null_is_no_echo(cls, value: Any) -> Any:
+        return value or False
 
     @property
     def num_logprobs(self) -> int | None:
@@ -140,63 +170,21 @@ class CompletionBody(Generate):
         return list(self.prompt)  # type: ignore[arg-type]
 
 
-class TextPart(BaseModel):
-    type: Literal["text"]
-    text: str
-
-
-class Message(BaseModel):
-    role: Literal["system", "developer", "user", "assistant", "tool"]
-    content: str | list[TextPart]
-
-    def plain(self) -> dict[str, str]:
-        """Role and text as a chat template takes them."""
-        content = self.content
-        text = content if isinstance(content, str) else "".join(part.text for part in content)
-        return {"role": "system" if self.role == "developer" else self.role, "content": text}
-
-
-class ChatBody(Generate):
-    refused = ("tools", "functions", "modalities", "audio")
-
-    messages: list[Message] = Field(min_length=1, max_length=1024)
-    max_completion_tokens: int | None = Field(default=None, ge=1)
-    logprobs: bool | None = None
-    top_logprobs: int | None = Field(default=None, ge=0, le=MAX_LOGPROBS)
-
-    @model_validator(mode="after")
-    def _top_needs_logprobs(self) -> "ChatBody":
-        if self.top_logprobs and not self.logprobs:
-            raise ValueError("top_logprobs needs logprobs: true")
-        return self
-
-    @property
-    def num_logprobs(self) -> int | None:
-        return self.top_logprobs or 0 if self.logprobs else None
-
-
 class EmbeddingsBody(Body):
     input: str | Annotated[list[str], Field(min_length=1, max_length=MAX_EMBEDDING_TEXTS)]
     encoding_format: Literal["float", "base64"] = "float"
     dimensions: int | None = None
 
+    @field_validator("input", mode="before")
+    @classmethod
+    def _no_token_ids(cls, value: Any) -> Any:
+        if isinstance(value, list) and value and not isinstance(value[0], str):
+            raise ValueError("give texts: token ids of another model mean nothing to this one")
+        return value
+
     @property
     def texts(self) -> list[str]:
         return [self.input] if isinstance(self.input, str) else self.input
-
-
-class TokenizeBody(Body):
-    """vLLM's: either a prompt or messages."""
-
-    prompt: str | None = None
-    messages: list[Message] | None = None
-    add_special_tokens: bool = True
-
-    @model_validator(mode="after")
-    def _one_of_them(self) -> "TokenizeBody":
-        if (self.prompt is None) == (self.messages is None):
-            raise ValueError("give either prompt or messages")
-        return self
 
 
 class DetokenizeBody(Body):

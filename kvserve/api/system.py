@@ -1,4 +1,4 @@
-"""Models, tokens, health and metrics."""
+"""Tokens, health and metrics."""
 
 from typing import Any
 
@@ -7,8 +7,9 @@ from fastapi.responses import JSONResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.concurrency import run_in_threadpool
 
-from kvserve.api.errors import UnknownModel
-from kvserve.api.protocol import DetokenizeBody, TokenizeBody
+from kvserve.api.chat_protocol import TokenizeBody
+from kvserve.api.entry import enter
+from kvserve.api.protocol import DetokenizeBody
 from kvserve.api.service import Service
 from kvserve.errors import RequestRefused
 
@@ -20,48 +21,38 @@ def _service(request: Request) -> Service:
     return service
 
 
-@router.get("/v1/models")
-async def models(request: Request) -> dict[str, Any]:
-    """The LLM first, then the embedder."""
-    names = _service(request).model_names
-    return {"object": "list", "data": [_model(name) for name in names]}
-
-
-@router.get("/v1/models/{name}")
-async def model(name: str, request: Request) -> dict[str, Any]:
-    """One model, or 404."""
-    names = _service(request).model_names
-    if name not in names:
-        raise UnknownModel(f"the model '{name}' is not served; served: {', '.join(names)}")
-    return _model(name)
-
-
-def _model(name: str) -> dict[str, Any]:
-    return {"id": name, "object": "model", "created": 0, "owned_by": "kvserve"}
-
-
 @router.post("/tokenize")
 async def tokenize(body: TokenizeBody, request: Request) -> dict[str, Any]:
     """Token ids of a prompt, or of messages under the chat template."""
+    await enter(request, body.model)
     service = _service(request)
-    service.check_llm(body.model)
     tokenizer = service.tokenizer
     if body.messages is not None:
         messages = [message.plain() for message in body.messages]
-        tokens = await run_in_threadpool(service.chat_template.encode, messages)
+        tokens = await run_in_threadpool(
+            service.chat_template.encode,
+            messages,
+            tools=body.offered_tools,
+            variables=body.chat_template_kwargs,
+        )
     else:
         tokens = await run_in_threadpool(
             tokenizer.encode, body.prompt or "", add_special=body.add_special_tokens
         )
-    limit = service.engine.runner.max_model_len
-    return {"count": len(tokens), "max_model_len": limit, "tokens": tokens}
+    texts = [tokenizer.decode([token]) for token in tokens] if body.return_token_strs else None
+    return {
+        "count": len(tokens),
+        "max_model_len": service.engine.runner.max_model_len,
+        "tokens": tokens,
+        "token_strs": texts,
+    }
 
 
 @router.post("/detokenize")
 async def detokenize(body: DetokenizeBody, request: Request) -> dict[str, str]:
     """Text of token ids."""
+    await enter(request, body.model)
     service = _service(request)
-    service.check_llm(body.model)
     tokenizer = service.tokenizer
     if any(token >= tokenizer.size for token in body.tokens):
         raise RequestRefused(f"token ids are 0…{tokenizer.size - 1}", param="tokens")

@@ -2,18 +2,25 @@
 
 import os
 import socket
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from queue import SimpleQueue
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import httpx
 import pytest
 
 from kvserve.config import EngineConfig
-from kvserve.engine import Engine
-from kvserve.model_store import prepare_bundled_model
-from kvserve.sequence import Delta, SamplingParams, Sequence
+from kvserve.engine.engine import Engine
+from kvserve.engine.sequence import Delta, SamplingParams, Sequence
+from kvserve.errors import AccountsBroken
 from kvserve.testing import start_server
+from kvserve.weights.model_store import prepare_bundled_model
+
+HELLO = [{"role": "user", "content": "Say hello."}]
+LLM = "SmolLM2-135M-Instruct"
+EMBEDDER = "all-MiniLM-L6-v2"
 
 
 class Answer(NamedTuple):
@@ -51,6 +58,21 @@ def ask(engine: Engine, prompt: str | list[int], *, priority: int = 0, **params)
         prompt=tokens, params=sampling, sink=reader.deltas.put, priority=priority
     )
     return reader
+
+
+def wait_idle(engine: Engine) -> None:
+    """Until the engine has settled; proves that nothing is held."""
+    deadline = time.monotonic() + 10
+    while True:
+        try:
+            assert not engine.scheduler.has_work
+            assert engine.blocks.num_free == engine.blocks.num_blocks
+            engine.check_integrity()
+            return
+        except (AssertionError, AccountsBroken):
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
 
 
 @pytest.fixture(scope="session")
@@ -91,6 +113,35 @@ def server_url(models_dir: Path, model_path: Path) -> Iterator[str]:
     options = ("--kv-blocks", "48", "--max-seqs", "8", "--embedder", "all-MiniLM-L6-v2")
     with start_server(models_dir.parent, free_port(), *options) as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def client(server_url: str) -> Iterator[Any]:
+    """The real openai client, which shows errors instead of trying again."""
+    import openai
+
+    with openai.OpenAI(base_url=f"{server_url}/v1", api_key="none", max_retries=0) as client:
+        yield client
+
+
+@pytest.fixture
+def metric(server_url: str) -> Callable[[str], float]:
+    """Read one figure of the server's /metrics."""
+
+    def read(name: str) -> float:
+        for line in httpx.get(f"{server_url}/metrics").text.splitlines():
+            if line.startswith(f"{name}{{"):
+                return float(line.rsplit(" ", 1)[1])
+        raise AssertionError(f"no metric {name}")
+
+    return read
+
+
+def wait_until(condition: Callable[[], bool], timeout_s: float = 10.0) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def free_port() -> int:

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kvserve.attention import extension
-from kvserve.attention.extension import Hook, Unavailable, load, source_hash
-from kvserve.attention.layout import Ggml, check
-from kvserve.attention.paged import Attention
-from kvserve.batch import Batch
 from kvserve.config import EngineConfig
-from kvserve.model_runner import ModelRunner
+from kvserve.engine.batch import Batch
+from kvserve.engine.model_runner import ModelRunner
+from kvserve.kernels import extension
+from kvserve.kernels.extension import Hook, Unavailable, load, source_hash
+from kvserve.kernels.kernels import Kernels
+from kvserve.kernels.layout import Ggml, check_attention, check_layout
 from kvserve.native import lib
 
 F32, F16, Q8_0 = 0, 1, 8  # enum ggml_type
@@ -23,16 +23,16 @@ FLASH_OFF, FLASH_ON = 0, 1  # enum llama_flash_attn_type
 
 
 class Model:
-    """One context over the bundled model; `attention` None leaves llama.cpp alone."""
+    """One context over the bundled model; `kernels` None leaves llama.cpp alone."""
 
-    def __init__(self, model: Any, attention: Attention | None, kv_type=F16, flash=FLASH_ON):
+    def __init__(self, model: Any, kernels: Kernels | None, kv_type=F16, flash=FLASH_ON):
         params = lib.llama_context_default_params()
         params.n_ctx, params.n_batch, params.n_ubatch, params.n_seq_max = 2048, 512, 512, 8
         params.n_threads = params.n_threads_batch = 2
         params.flash_attn_type, params.kv_unified = flash, True
         params.type_k = params.type_v = kv_type
-        if attention is not None:
-            attention.install(params)
+        if kernels is not None:
+            kernels.install(params)
         self.context = lib.llama_init_from_model(model, params)
         self.memory = lib.llama_get_memory(self.context)
         self.vocabulary = lib.llama_vocab_n_tokens(lib.llama_model_get_vocab(model))
@@ -60,12 +60,12 @@ def model(model_path: Path) -> Iterator[Any]:
 
 @contextmanager
 def running(model: Any, kind: str | None = None, **options: Any) -> Iterator[tuple[Model, Any]]:
-    attention = Attention(kind, threads=2) if kind else None
-    instance = Model(model, attention, **options)
-    yield instance, attention
+    kernels = Kernels(attention=kind, products="stock", threads=2) if kind else None
+    instance = Model(model, kernels, **options)
+    yield instance, kernels
     lib.llama_free(instance.context)
-    if attention is not None:
-        attention.close()
+    if kernels is not None:
+        kernels.close()
 
 
 def workload(instance: Model) -> np.ndarray:
@@ -109,34 +109,34 @@ def reference(model: Any) -> np.ndarray:
 def test_it_is_no_less_exact_than_stock(model, reference):
     with running(model) as (instance, _):
         stock = error(workload(instance), reference)
-    with running(model, "paged") as (instance, attention):
+    with running(model, "paged") as (instance, kernels):
         paged = error(workload(instance), reference)
-        stats = attention.stats()
+        stats, _ = kernels.stats()
     print(f"relative error of logits: stock {stock:.2e}, paged {paged:.2e}")
-    assert stats.paged_nodes > 0
-    assert stats.stock_nodes == 0
+    assert stats.taken > 0
+    assert stats.stock == 0
     assert paged <= stock * 1.05
 
 
 def test_it_leaves_stock_exactly_as_it_was_when_switched_off(model):
     with running(model) as (instance, _):
         wanted = workload(instance)
-    with running(model, "paged") as (instance, attention):
+    with running(model, "paged") as (instance, kernels):
         workload(instance)
         lib.llama_memory_clear(instance.memory, True)
-        attention.enable(False)
-        before = attention.stats().paged_nodes
+        kernels.enable(False)
+        before = kernels.stats()[0].taken
         np.testing.assert_array_equal(workload(instance), wanted)
-        assert attention.stats().paged_nodes == before
+        assert kernels.stats()[0].taken == before
 
 
 def test_it_may_be_switched_between_steps_that_reuse_one_graph(model, reference):
-    with running(model, "paged") as (instance, attention):
+    with running(model, "paged") as (instance, kernels):
         tokens = [(500 + i, i, 0) for i in range(40)]
         instance.step(tokens)
         results: dict[bool, np.ndarray] = {}
         for enabled in (True, False, True, False):
-            attention.enable(enabled)
+            kernels.enable(enabled)
             result = instance.step([(77, 40, 0)])
             lib.llama_memory_seq_rm(instance.memory, 0, 40, -1)
             np.testing.assert_array_equal(results.setdefault(enabled, result), result)
@@ -147,19 +147,19 @@ def test_it_may_be_switched_between_steps_that_reuse_one_graph(model, reference)
 def test_it_reads_other_caches(model, reference, kv_type):
     with running(model, kv_type=kv_type) as (instance, _):
         stock = error(workload(instance), reference)
-    with running(model, "paged", kv_type=kv_type) as (instance, attention):
+    with running(model, "paged", kv_type=kv_type) as (instance, kernels):
         paged = error(workload(instance), reference)
-        assert attention.stats().stock_nodes == 0
+        assert kernels.stats()[0].stock == 0
     print(f"relative error of logits: stock {stock:.2e}, paged {paged:.2e}")
     assert paged <= stock * 1.1
 
 
 def test_it_leaves_attention_without_the_flash_node_alone(model):
-    with running(model, "paged", flash=FLASH_OFF) as (instance, attention):
+    with running(model, "paged", flash=FLASH_OFF) as (instance, kernels):
         instance.step([(5, 0, 0)])
-        attention.settle()
-        assert attention.kind == "stock"
-        assert attention.stats().paged_nodes == 0
+        kernels.settle()
+        assert kernels.attention.kind == "stock"
+        assert kernels.stats()[0].taken == 0
 
 
 @pytest.mark.parametrize("kind", ["paged", "stock"])
@@ -167,7 +167,7 @@ def test_it_is_what_the_runner_was_told_to_use(model_path, kind):
     config = EngineConfig(model_path, kv_blocks=32, max_seqs=2, max_batch_tokens=64, attention=kind)
     runner = ModelRunner(config)
     try:
-        assert (runner.attention.kind, runner.attention.reason) == (kind, "")
+        assert (runner.kernels.attention.kind, runner.kernels.attention.reason) == (kind, "")
     finally:
         runner.close()
 
@@ -191,20 +191,21 @@ def hook() -> Iterator[Hook]:
     instance.close()
 
 
-def test_it_passes_its_own_check(hook, ggml):
-    assert 0 < check(hook, ggml) < 5e-3
+def test_it_passes_its_own_check_layout(hook, ggml):
+    check_layout(hook, ggml)
+    assert 0 < check_attention(hook, ggml) < 5e-3
 
 
 def test_it_notices_another_tensor_size(hook, ggml):
     ggml.tensor_overhead = lambda: 4096
     with pytest.raises(Unavailable, match="size of a tensor"):
-        check(hook, ggml)
+        check_layout(hook, ggml)
 
 
 def test_it_notices_renumbered_operations(hook, ggml):
     ggml.op_name = lambda number: b"SOMETHING_ELSE"
     with pytest.raises(Unavailable, match="another version"):
-        check(hook, ggml)
+        check_layout(hook, ggml)
 
 
 def test_it_notices_wrong_results(hook, ggml, monkeypatch):
@@ -215,7 +216,7 @@ def test_it_notices_wrong_results(hook, ggml, monkeypatch):
 
     monkeypatch.setattr(hook, "compute_node", wrong)
     with pytest.raises(Unavailable, match="differ by"):
-        check(hook, ggml)
+        check_attention(hook, ggml)
 
 
 @pytest.mark.parametrize(
@@ -265,35 +266,35 @@ def test_it_runs_stock_with_the_reason_when_it_cannot_load(monkeypatch):
     def refuse() -> None:
         raise Unavailable("the extension is not built: no compiler")
 
-    monkeypatch.setattr("kvserve.attention.paged.load", refuse)
-    attention = Attention("paged", threads=2)
-    assert (attention.kind, attention.reason) == (
-        "stock",
-        "the extension is not built: no compiler",
-    )
+    monkeypatch.setattr("kvserve.kernels.kernels.load", refuse)
+    kernels = Kernels(attention="paged", products="packed", threads=2)
+    for kernel in (kernels.attention, kernels.products):
+        assert (kernel.kind, kernel.reason) == ("stock", "the extension is not built: no compiler")
 
 
 def test_it_survives_a_missing_compiler(monkeypatch, tmp_path, capsys):
-    from ops_platform.install import attention as script
+    from ops_platform.install import kernels as script
 
     monkeypatch.setenv("CC", str(tmp_path / "no-such-cc"))
-    monkeypatch.setattr(script, "LIBRARY", tmp_path / "_paged.so")
-    monkeypatch.setattr(script, "FAILURE", tmp_path / "_paged.failed")
+    monkeypatch.setattr(script, "LIBRARY", tmp_path / "_kernels.so")
+    monkeypatch.setattr(script, "FAILURE", tmp_path / "_kernels.failed")
     script.main()
-    assert "stock attention" in capsys.readouterr().out
-    monkeypatch.setattr(extension, "FAILURE", tmp_path / "_paged.failed")
+    assert "stock attention and products" in capsys.readouterr().out
+    monkeypatch.setattr(extension, "FAILURE", tmp_path / "_kernels.failed")
     with pytest.raises(Unavailable, match="no-such-cc"):
-        load(tmp_path / "_paged.so")
+        load(tmp_path / "_kernels.so")
 
 
 def test_it_builds_from_source_anew(monkeypatch, tmp_path):
-    from ops_platform.install import attention as script
+    from ops_platform.install import kernels as script
 
     assert script.sources() == source_hash()
-    script.compile_library(tmp_path / "_paged.so")
-    assert load(tmp_path / "_paged.so").pa_best_isa() >= 0
+    script.compile_library(tmp_path / "_kernels.so")
+    assert load(tmp_path / "_kernels.so").hook_best_isa() >= 0
 
 
 def test_it_stays_out_when_stock_is_asked_for():
-    attention = Attention("stock", threads=2)
-    assert (attention.kind, attention.reason, attention.stats()) == ("stock", "", None)
+    kernels = Kernels(attention="stock", products="stock", threads=2)
+    assert (kernels.attention.kind, kernels.attention.reason) == ("stock", "")
+    assert not any(stats.taken for stats in kernels.stats())
+    kernels.close()

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kvserve.attention.extension import Hook, Isa, KvType, Unavailable, View, load
+from kvserve.kernels.extension import Hook, Isa, KvType, Unavailable, View, load
 
 # F32 sums over at most a few hundred cells; the worst seen is 2e-6
 TOLERANCE = 2e-5
@@ -71,7 +71,9 @@ def compute(hook: Hook, q, k_raw, v_raw, seen, kind: KvType, v_size: int, scale:
         out_row=out.strides[0], out_head=out.strides[1], k_type=kind, v_type=kind,
         heads=heads, kv_heads=kv_heads, k_size=size, v_size=v_size, scale=scale,
     )  # fmt: skip
-    code = hook.library.pa_attention(hook.handle, ctypes.byref(view), mask.ctypes.data, rows, cells)
+    code = hook.library.hook_attention(
+        hook.handle, ctypes.byref(view), mask.ctypes.data, rows, cells
+    )
     assert code == 0
     return out
 
@@ -198,7 +200,7 @@ def test_it_refuses_a_mask_with_biases(hook):
     mask = np.zeros((2, 8), np.float16)
     mask[1, 3] = -0.5
     view = View(heads=1, kv_heads=1, k_size=64, v_size=64)
-    code = hook.library.pa_attention(hook.handle, ctypes.byref(view), mask.ctypes.data, 2, 8)
+    code = hook.library.hook_attention(hook.handle, ctypes.byref(view), mask.ctypes.data, 2, 8)
     assert code != 0
 
 
@@ -215,7 +217,7 @@ def test_it_agrees_for_random_steps(data):
     flip = random.random(seen.shape) < draw(st.sampled_from([0.0, 0.01, 0.3]))
     seen = seen ^ flip
     group, kv_heads = draw(st.sampled_from(list(itertools.product((1, 2, 3, 5, 8, 40), (1, 2)))))
-    hook = hook_for(Isa(load().pa_best_isa()))
+    hook = hook_for(Isa(load().hook_best_isa()))
     shape = {"heads": group * kv_heads, "kv_heads": kv_heads, "kind": draw(st.sampled_from(KvType))}
     size = draw(st.sampled_from([32, 64, 128]))
     try:

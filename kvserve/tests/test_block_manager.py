@@ -1,13 +1,14 @@
 """Block accounting, driven through random lives of sequences against a model of llama.cpp's cells."""
 
 import pytest
-from hypothesis import settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from kvserve.block_manager import BlockManager
+from kvserve.config import LLAMA_MAX_SEQ
+from kvserve.engine.sequence import Sequence
 from kvserve.errors import AccountsBroken
-from kvserve.sequence import Sequence
+from kvserve.kv.block_manager import BlockManager
 from kvserve.tests.toy import ToyCache, new_sequence
 
 NUM_BLOCKS, BLOCK_SIZE, MAX_SEQS = 12, 4, 5
@@ -167,7 +168,7 @@ def test_it_keeps_tenants_apart() -> None:
 
 
 def test_it_compares_content_where_hashes_collide(monkeypatch) -> None:
-    monkeypatch.setattr("kvserve.prefix_cache.chain_key", lambda _parent, _tokens: b"same")
+    monkeypatch.setattr("kvserve.kv.prefix_cache.chain_key", lambda _parent, _tokens: b"same")
     manager = new_manager()
     compute(manager, new_sequence(0, [1] * 5), 0)
     assert compute(manager, new_sequence(1, [2] * 5), 1) == 0
@@ -198,6 +199,51 @@ def test_it_survives_more_chains_than_holder_ids() -> None:
         manager.check_integrity([])
     assert len(manager.cache.ends) == len(HOLDERS)
     assert cache.capacity == manager.capacity_tokens
+
+
+def test_it_keeps_as_many_chains_as_llama_cpp_has_ids() -> None:
+    holders = range(65, LLAMA_MAX_SEQ)
+    manager = BlockManager(num_blocks=500, block_size=4, holder_ids=holders)
+    chains = [[number, number >> 4, 2, 3, 4] for number in range(400)]
+    for number, tokens in enumerate(chains):
+        compute(manager, seq := new_sequence(number, tokens), 0)
+        manager.release(seq)
+    manager.check_integrity([])
+    assert len(manager.cache.ends) == len(holders)
+    found = [bool(manager.cache.match(new_sequence(0, tokens), limit=4)) for tokens in chains]
+    assert found == [False] * (400 - len(holders)) + [True] * len(holders), "the latest"
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=3), min_size=1, max_size=14))
+def test_it_evicts_in_the_order_of_last_use_from_the_leaves(chains) -> None:
+    manager = BlockManager(num_blocks=64, block_size=4, holder_ids=range(2, 40))
+    used: dict[tuple[int, ...], int] = {}
+    for number, words in enumerate(chains):
+        seq = new_sequence(number, [word for word in words for _ in range(4)] + [9])
+        compute(manager, seq, 0)
+        manager.release(seq)
+        used |= {tuple(words[: depth + 1]): number for depth in range(len(words))}
+    pinned = new_sequence(99, [word for word in chains[0] for _ in range(4)] + [9])
+    compute(manager, pinned, 1)
+    kept = {tuple(chains[0][: depth + 1]) for depth in range(len(chains[0]))}
+    while manager.cache.can_evict:
+        leaves = [
+            path
+            for path in used.keys() - kept
+            if not any(len(path) < len(other) and other[: len(path)] == path for other in used)
+        ]
+        expected = min(leaves, key=used.__getitem__)
+        key = manager.cache.key(
+            new_sequence(0, [word for word in expected for _ in range(4)]), len(expected) - 1
+        )
+        assert key in manager.cache.index
+        manager._reclaim(manager.cache.evict())
+        assert key not in manager.cache.index, f"{expected} was the oldest leaf"
+        del used[expected]
+        manager.check_integrity([pinned])
+    assert used.keys() == kept, "what is in use stays"
+    assert manager.num_cached == 0
 
 
 def test_it_notices_a_block_held_by_the_wrong_sequence() -> None:

@@ -8,10 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from kvserve.client import LLMClient, LLMRefused, LLMUnavailable
-from kvserve.tests.conftest import free_port
-
-HELLO = [{"role": "user", "content": "Say hello."}]
-LLM = "SmolLM2-135M-Instruct"
+from kvserve.tests.conftest import HELLO, LLM, free_port
 
 
 @pytest.fixture
@@ -44,6 +41,7 @@ def overloaded_url():
 
 def test_it_chats_streams_and_embeds(server_url) -> None:
     client = LLMClient([f"{server_url}/"], model=LLM)
+    client.chat(HELLO, max_tokens=1)  # the prompt is cached from here on: the same batches for all
     result = client.chat(HELLO, max_tokens=10)
     assert result.text.startswith("Hello")
     assert (result.finish_reason, result.completion_tokens, result.model) == ("length", 10, LLM)

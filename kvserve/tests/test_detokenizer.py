@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kvserve.detokenizer import TextStream
+from kvserve.text.detokenizer import TextStream
 
 
 @given(text=st.text(max_size=60), size=st.integers(1, 5))

@@ -7,11 +7,11 @@ from collections import namedtuple
 
 import pytest
 
-from kvserve import model_store
 from kvserve.errors import ModelUnavailable
-from kvserve.memory import auto_blocks
-from kvserve.model_store import bundled_embedder, bundled_gguf, prepare_bundled_model
+from kvserve.kv.memory import auto_blocks
 from kvserve.tests.conftest import environment
+from kvserve.weights import model_store
+from kvserve.weights.model_store import bundled_embedder, bundled_gguf, prepare_bundled_model
 
 
 def test_it_finds_both_wheels() -> None:
@@ -29,7 +29,7 @@ def test_it_prepares_once(models_dir, model_path) -> None:
 
 def test_it_survives_two_processes_preparing_at_once(tmp_path) -> None:
     code = (
-        "import sys; from pathlib import Path; from kvserve.model_store import *;"
+        "import sys; from pathlib import Path; from kvserve.weights.model_store import *;"
         "print(prepare_bundled_model(Path(sys.argv[1])))"
     )
     command = [sys.executable, "-c", code, str(tmp_path)]
@@ -42,7 +42,7 @@ def test_it_survives_two_processes_preparing_at_once(tmp_path) -> None:
 def test_it_says_when_the_disk_is_full(tmp_path, monkeypatch) -> None:
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda _path: usage(10, 10, 5 << 20))
-    with pytest.raises(ModelUnavailable, match=r"needs 159 MiB .* which has 5 MiB free"):
+    with pytest.raises(ModelUnavailable, match=r"needs 149 MiB .* which has 5 MiB free"):
         prepare_bundled_model(tmp_path)
 
 

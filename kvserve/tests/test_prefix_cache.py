@@ -1,15 +1,12 @@
 """Shared prefixes, forks and swaps with the real bundled model."""
 
-import random
 from collections.abc import Callable
 
 import pytest
 
-from kvserve.engine import Engine
-from kvserve.memory import resident_bytes
-from kvserve.sequence import Choosing, FinishReason, Origin, SamplingParams, Sequence
-from kvserve.tests.conftest import Reader, ask
-from kvserve.tests.test_engine import wait_idle
+from kvserve.engine.engine import Engine
+from kvserve.engine.sequence import Choosing, FinishReason, Origin, SamplingParams, Sequence
+from kvserve.tests.conftest import Reader, ask, wait_idle
 
 MANUAL = "The chilled water plant has three chillers, each with a pump of its own. " * 6
 SWAP_BYTES = 64 << 20
@@ -100,7 +97,7 @@ def test_it_cancels_a_leader_and_its_siblings_go_on(engine) -> None:
 
 def kv_bytes(engine: Engine, seq: Sequence, start: int, end: int) -> bytes:
     """The sequence's KV as llama.cpp saves it, through the far end of the host pool."""
-    offset = SWAP_BYTES // 2
+    offset = engine.memory.pool.capacity // 2
     size = engine.memory.copy_out(seq.held_slot, start, end, offset)
     memory = engine.memory.pool.memory
     assert memory is not None
@@ -165,40 +162,3 @@ def test_it_resumes_by_computing_again_where_the_shared_part_was_evicted(small) 
     on_engine(small, preempt_and_forget)
     assert reader.answer().last.num_completion_tokens == 30
     wait_idle(small)
-
-
-@pytest.mark.slow
-def test_it_ends_a_soak_with_every_block_free_and_memory_flat(start_engine) -> None:
-    """Over 2,000 tiny sequences of every kind: shared and own prompts, choices, cancels, classes."""
-    engine = start_engine(kv_blocks=40, max_seqs=24, max_batch_tokens=128, swap_bytes=SWAP_BYTES)
-    chance = random.Random(7)
-    resident: list[int] = []
-    for _ in range(4):
-        open_readers: list[Reader] = []
-        for number in range(400):
-            head = [chance.randrange(3, 6)] * chance.choice([0, 0, 1, 16, 16])
-            tokens = head + [chance.randrange(100, 900) for _ in range(2)]
-            readers = [Reader() for _ in range(chance.choice([1, 1, 1, 1, 3]))]
-            params = SamplingParams(
-                max_tokens=chance.randrange(1, 3), temperature=0.0, ignore_eos=True
-            )
-            sequences = engine.submit_choices(
-                [Choosing(params, reader.deltas.put) for reader in readers],
-                prompt=tokens,
-                priority=number % 3,
-                origin=Origin(client=str(number % 5), cache_salt=str(number % 2)),
-            )
-            for reader, seq in zip(readers, sequences, strict=True):
-                reader.seq = seq
-                if chance.random() < 0.1:
-                    engine.cancel(seq)
-            open_readers += readers
-        finishes = {reader.answer().last.finish for reader in open_readers}
-        assert finishes <= {FinishReason.LENGTH, FinishReason.ABORT}
-        wait_idle(engine)
-        resident.append(resident_bytes())
-    if resident[0]:  # 0 where /proc is not there
-        assert resident[-1] - resident[1] < 8 << 20, resident
-    engine.blocks.drop_cache()
-    engine.memory.perform(engine.blocks.ops.take())
-    assert engine.memory.cells_used(0) == 0

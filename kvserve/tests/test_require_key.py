@@ -6,7 +6,7 @@ import pytest
 from kvserve.api.app import create_app
 from kvserve.api.service import Service
 from kvserve.config import EngineConfig
-from kvserve.engine import Engine
+from kvserve.engine.engine import Engine
 
 
 @pytest.mark.parametrize(
@@ -17,6 +17,7 @@ from kvserve.engine import Engine
         ("/v1/models", {"Authorization": "Bearer ß"}, 401),
         ("/v1/models", {"Authorization": "Bearer secret"}, 200),
         ("/metrics", {}, 401),
+        ("/kv/blocks", {}, 401),
         ("/tokenize", {}, 401),
         ("/health", {}, 503),  # open, and the model is not loaded
     ],

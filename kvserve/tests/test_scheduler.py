@@ -1,15 +1,18 @@
 """Scheduling, simulated: every step computes what was planned, one token appears per sample."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kvserve.block_manager import BlockManager
-from kvserve.scheduler import Scheduler
-from kvserve.sequence import Sequence, SequenceStatus
-from kvserve.swap import PAGE, CostModel, HostPool, Swapper
+from kvserve.adapters.adapter_turns import TURN_STEPS
+from kvserve.engine.scheduler import Scheduler
+from kvserve.engine.sequence import Sequence, SequenceStatus
+from kvserve.engine.waiting import AGEING_S
+from kvserve.kv.block_manager import BlockManager
+from kvserve.kv.swap import PAGE, CostModel, HostPool, Swapper
 from kvserve.tests.toy import Clock, ToyEngine, new_sequence, next_token
-from kvserve.waiting import AGEING_S
 
 BLOCK_SIZE = 4
 ALWAYS_SWAP = CostModel(prefill_s_per_token=1.0, copy_s_per_byte=0.0)
@@ -57,6 +60,7 @@ requests = st.lists(
         st.integers(0, 2),  # class
         st.integers(0, 20),  # step of arrival
         st.integers(1, 3),  # choices
+        st.sampled_from(["", "", "a", "b"]),  # adapter
     ),
     min_size=1,
     max_size=10,
@@ -67,22 +71,25 @@ requests = st.lists(
 @given(
     requests=requests,
     max_seqs=st.integers(1, 6),
-    cancels=st.sets(st.integers(0, 9)),
+    cancels=st.dictionaries(st.integers(0, 9), st.integers(0, 12), max_size=4),  # after steps
+    disk=st.booleans(),
     num_holders=st.integers(0, 3),
     swap_pages=st.sampled_from([0, 12, 64]),
     step_s=st.sampled_from([0.1, 5.0]),
 )
 def test_it_finishes_every_request_and_keeps_its_accounts(
-    requests, max_seqs, cancels, num_holders, swap_pages, step_s
+    requests, max_seqs, cancels, disk, num_holders, swap_pages, step_s
 ) -> None:
     clock = Clock()
     scheduler = new_scheduler(
         max_seqs=max_seqs, num_holders=num_holders, swap_pages=swap_pages, clock=clock
     )
     engine = ToyEngine(scheduler)
+    if disk:
+        engine.use_disk()
     capacity = scheduler.blocks.capacity_tokens
     groups: list[tuple[int, list[Sequence]]] = []
-    for number, (words, answer, priority, at, choices) in enumerate(requests):
+    for number, (words, answer, priority, at, choices, adapter) in enumerate(requests):
         prompt = [word for word in words for _ in range(BLOCK_SIZE)] + [number % 3]
         group = [
             new_sequence(
@@ -91,6 +98,7 @@ def test_it_finishes_every_request_and_keeps_its_accounts(
                 answer=min(answer, capacity - len(prompt)),
                 priority=priority,
                 client=str(number % 2),
+                adapter=adapter,
                 seed=choice,
             )
             for choice in range(choices)
@@ -102,10 +110,12 @@ def test_it_finishes_every_request_and_keeps_its_accounts(
         clock.now += step_s
         for number, (at, group) in enumerate(groups):
             if at == step:
-                arrive(scheduler, group[0])
-            if at + 6 == step and number in cancels and not group[0].siblings:
+                group[0].arrival = clock.now
+                engine.arrive(group[0])
+            if at + cancels.get(number, -1) == step and not group[0].siblings:
                 for seq in group:
-                    scheduler.remove(seq)
+                    cancel(scheduler, seq)
+                engine.check()
         if scheduler.has_work:
             check_plan(scheduler, engine)
         step += 1
@@ -123,8 +133,21 @@ def test_it_finishes_every_request_and_keeps_its_accounts(
                 assert seq.tokens == greedy(seq)
 
 
+def cancel(scheduler: Scheduler, seq: Sequence) -> None:
+    """Whatever it was doing, what it alone used is free at once."""
+    own = sum(block.slots == {seq.slot} for block in seq.block_table)
+    free, saved = scheduler.blocks.num_free, scheduler.swapper.pool.used
+    parked = seq.span.size if seq.span else 0
+    scheduler.remove(seq)
+    assert scheduler.blocks.num_free == free + own
+    assert scheduler.swapper.pool.used == saved - parked
+    assert (seq.slot, seq.block_table, seq.span) == (None, [], None)
+
+
 def check_plan(scheduler: Scheduler, engine: ToyEngine) -> None:
     before = {seq.id: seq.num_computed for seq in scheduler.running}
+    decoding = [seq for seq in scheduler.running if seq.is_decoding]
+    first = scheduler.running[0] if scheduler.running else None
     plan = engine.step()
     engine.check()
     assert plan.chunks or plan.preempted, "a step with work computes something"
@@ -133,8 +156,13 @@ def check_plan(scheduler: Scheduler, engine: ToyEngine) -> None:
     for chunk in plan.chunks:
         assert chunk.start >= before.get(chunk.seq.id, 0) or chunk.seq in plan.preempted
     planned = {chunk.seq.id for chunk in plan.chunks}
-    decoding = [s for s in scheduler.running if s.is_decoding and s.id in before]
-    assert all(seq.id in planned for seq in decoding), "decodes never wait"
+    served = {chunk.seq.adapter for chunk in plan.chunks}
+    assert len(served) <= 1, "llama.cpp applies one adapter to a batch"
+    on_turn = {seq.id for seq in decoding if seq.adapter in served}
+    assert plan.preempted or on_turn <= planned, "decodes never wait"
+    if first is not None and first.adapter in served and first not in plan.preempted:
+        engine.stalled = 0 if first.id in planned else engine.stalled + 1
+        assert engine.stalled <= 2 * BLOCK_SIZE, "a prefill waits for a block of decodes at most"
 
 
 def test_it_prefills_beside_decodes_within_the_budget_to_a_block_boundary() -> None:
@@ -261,3 +289,86 @@ def test_it_lets_small_requests_pass_a_large_one_for_a_while_only() -> None:
     while scheduler.has_work:
         check_plan(scheduler, engine)
     assert large.tokens == greedy(large)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    adapters=st.lists(st.sampled_from(["", "a", "b", "c"]), min_size=2, max_size=8),
+    prompts=st.lists(st.integers(1, 30), min_size=8, max_size=8),
+)
+def test_it_gives_every_adapter_its_turn(adapters, prompts) -> None:
+    scheduler = new_scheduler(num_blocks=256, max_seqs=8, budget=8)
+    engine = ToyEngine(scheduler)
+    for number, adapter in enumerate(adapters):
+        prompt = [number % 3] * prompts[number]
+        arrive(scheduler, new_sequence(number, prompt, answer=40, adapter=adapter))
+    bound = TURN_STEPS * len(set(adapters))
+    waited = dict.fromkeys(adapters, 0)
+    for _ in range(8 * bound):
+        present = {seq.adapter for seq in scheduler.running}
+        served = engine.step().chunks[0].seq.adapter
+        waiting = present - {served}
+        waited = {name: waited[name] + 1 if name in waiting else 0 for name in waited}
+        assert max(waited.values()) <= bound, waited
+
+
+def test_it_changes_the_adapter_seldom() -> None:
+    scheduler = new_scheduler(num_blocks=64, budget=64)
+    engine = ToyEngine(scheduler)
+    for number, adapter in enumerate("abab"):
+        arrive(scheduler, new_sequence(number, 2, answer=20, adapter=adapter))
+    served = [engine.step().chunks[0].seq.adapter for _ in range(24)]
+    changes = sum(one != other for one, other in pairwise(served))
+    assert served.count("a") == served.count("b") == 12
+    assert changes == 24 // TURN_STEPS - 1
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    priority=st.integers(0, 4),
+    chats=st.lists(st.integers(1, 6), min_size=1, max_size=4),
+    max_seqs=st.integers(1, 3),
+    swap_pages=st.sampled_from([0, 64]),
+)
+def test_it_starves_nobody_under_a_flood_of_chat(priority, chats, max_seqs, swap_pages) -> None:
+    clock = Clock()
+    scheduler = new_scheduler(num_blocks=8, max_seqs=max_seqs, swap_pages=swap_pages, clock=clock)
+    engine = ToyEngine(scheduler)
+    batch = arrive(scheduler, new_sequence(0, 6, answer=10, priority=priority))
+    passed_by: list[float] = []  # arrivals of those that began before it
+    for number in range(1, 2000):
+        if batch.status is SequenceStatus.FINISHED:
+            break
+        clock.now += 1.0
+        prompt = [number % 5] * chats[number % len(chats)]
+        arrive(scheduler, new_sequence(number, prompt, answer=3))
+        plan = engine.step()
+        if batch.status is SequenceStatus.WAITING and not batch.was_preempted:
+            passed_by += [chunk.seq.arrival for chunk in plan.chunks]
+    engine.check()
+    assert batch.tokens == greedy(batch)
+    assert max(passed_by, default=0.0) <= (priority + 1) * AGEING_S, "whoever comes later waits"
+
+
+@settings(max_examples=60, deadline=None)
+@given(words=st.lists(st.integers(0, 2), min_size=2, max_size=10), tail=st.integers(1, 3))
+def test_it_restores_from_disk_what_memory_has_lost(words, tail) -> None:
+    scheduler = new_scheduler(num_blocks=16, budget=64)
+    engine = ToyEngine(scheduler)
+    engine.use_disk()
+    prompt = [word for word in words for _ in range(BLOCK_SIZE)] + [4] * tail
+    for number in range(4):
+        engine.arrive(new_sequence(number, prompt, answer=2))
+        while scheduler.has_work:
+            check_plan(scheduler, engine)
+    while scheduler.blocks.cache.keep_next():
+        engine.check()
+    scheduler.blocks.drop_cache()
+    engine.check()
+    back = new_sequence(9, prompt, answer=2)
+    engine.arrive(back)
+    while scheduler.has_work:
+        check_plan(scheduler, engine)
+    segment = 2 * BLOCK_SIZE
+    assert back.num_external == len(words) * BLOCK_SIZE // segment * segment
+    assert back.tokens == greedy(back)

@@ -6,9 +6,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kvserve import memory
+from kvserve.config import EngineConfig
+from kvserve.engine.model_runner import ModelRunner
+from kvserve.engine.scheduler import Chunk
+from kvserve.engine.sequence import SamplingParams, Sequence
 from kvserve.errors import AccountsBroken
-from kvserve.swap import PAGE, CostModel, Extent, HostPool, Swapper
+from kvserve.kv import memory
+from kvserve.kv.cell_ops import Drop
+from kvserve.kv.kv_memory import KVMemory
+from kvserve.kv.swap import PAGE, CostModel, Extent, HostPool, Swapper
 
 
 @settings(max_examples=200, deadline=None)
@@ -78,4 +84,42 @@ def test_it_takes_a_quarter_of_free_memory_at_most() -> None:
         bytes_per_token=1 << 20, block_size=16, max_tokens=10**9, available=free
     )
     assert blocks * 16 << 20 <= free // 4
-    assert memory.swap_bytes(2 << 30, available=8 << 30) == 1 << 30
+    assert memory.swap_bytes(2 << 30, available=8 << 30, kv=4 << 30) == 1 << 30
+    assert memory.swap_bytes(2 << 30, available=8 << 30, kv=720 << 20) == 720 << 20
+
+
+def test_it_takes_every_page_of_the_pool_at_start() -> None:
+    before = memory.resident_bytes()
+    pool = HostPool(64 << 20)
+    taken = memory.resident_bytes() - before
+    if before:  # 0 where /proc is not there
+        assert taken > 60 << 20
+    assert pool.used == 0
+
+
+def test_what_comes_back_is_the_same_to_the_byte(model_path):
+    """A span leaves, others take its cells, it returns elsewhere: its keys and values are equal."""
+    config = EngineConfig(model_path, kv_blocks=32, max_seqs=4, max_batch_tokens=256)
+    runner = ModelRunner(config)
+    kv = KVMemory(runner.context, scratch=config.scratch_id, pool=HostPool(64 << 20))
+
+    def compute(slot: int, size: int) -> None:
+        tokens = [(101 * slot + 7 * i) % 40_000 for i in range(size)]
+        seq = Sequence(slot, tokens, SamplingParams(), lambda _delta: None, slot=slot)
+        runner.compute([Chunk(seq, 0, size)])
+
+    try:
+        compute(0, 90)
+        compute(1, 40)
+        size = kv.copy_out(0, 32, 90, 0)
+        kv.perform([Drop(0, 32, 90)])
+        compute(2, 70)
+        kv.copy_in(0, 32, 90, 0)
+        assert kv.tokens_held(0) == 90
+        assert kv.copy_out(0, 32, 90, 32 << 20) == size
+        assert kv.pool.memory is not None
+        before, after = (kv.pool.memory[at : at + size] for at in (0, 32 << 20))
+        assert before == after
+        assert len(set(before)) > 200  # keys and values, not zeros
+    finally:
+        runner.close()

@@ -14,6 +14,7 @@ NAVIGATION = [
     ("points", "Data list", "/points/", "list-tree"),
     ("library", "Library", "/library/", "book-open"),
     ("audit", "Audit trail", "/audit/", "shield-check"),
+    ("engine", "Engine", "/engine/", "cpu"),
     ("plant", "Demo plant", "/plant/", "factory"),
 ]
 

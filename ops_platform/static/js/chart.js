@@ -21,9 +21,9 @@ function clockLabels(_plot, splits, _axis, _space, step) {
 
 /**
  * Draw one line. `data` is [seconds[], values[]]; `span` is how many seconds up to now are shown
- * (all of the data without it). Returns the uPlot instance.
+ * (all of the data without it); the axis starts at `floor` if given. Returns the uPlot instance.
  */
-export function lineChart(holder, data, { height = 180, span = 0 } = {}) {
+export function lineChart(holder, data, { height = 180, span = 0, floor = null } = {}) {
   const axis = {
     stroke: () => token("--text-muted"),
     grid: { stroke: () => token("--border"), width: 1 },
@@ -37,7 +37,7 @@ export function lineChart(holder, data, { height = 180, span = 0 } = {}) {
       height,
       padding: [8, 8, 0, 0],
       cursor: { drag: { x: true, y: false }, points: { size: 6 } },
-      scales: { x: span ? { range: window } : {}, y: { range: (_u, low, high) => padded(low, high) } },
+      scales: { x: span ? { range: window } : {}, y: { range: (_u, low, high) => padded(low, high, floor) } },
       axes: [
         { ...axis, values: clockLabels, space: 60, size: 26 },
         { ...axis, size: 46, gap: 4 },
@@ -59,10 +59,10 @@ function readable(unit, values) {
   return unit === "1" ? { unit: "", factor: 1, digits: 3 } : { unit, factor: 1, digits: 1 };
 }
 
-function padded(low, high) {
+function padded(low, high, floor) {
   if (low === null || high === null) return [0, 1];
   const pad = Math.max((high - low) * 0.1, Math.abs(high) * 0.02, 0.05);
-  return [low - pad, high + pad];
+  return [floor ?? low - pad, high + pad];
 }
 
 async function follow(frame) {

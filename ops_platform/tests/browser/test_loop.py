@@ -104,7 +104,17 @@ def test_it_answers_a_question_with_citations(sign_in: SignIn, stack: Stack, sho
         page.screenshot(path=shots / "document.png")
 
 
-PAGES = ("/", "/alarms/", "/approvals/", "/chat/", "/points/", "/library/", "/audit/", "/plant/")
+PAGES = (
+    "/",
+    "/alarms/",
+    "/approvals/",
+    "/chat/",
+    "/points/",
+    "/library/",
+    "/audit/",
+    "/engine/",
+    "/plant/",
+)
 
 
 @pytest.mark.parametrize("role", ["viewer", "operator", "supervisor", "admin"])

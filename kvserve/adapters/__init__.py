@@ -1,0 +1,1 @@
+"""LoRA adapters: their files, those loaded, and whose turn it is."""

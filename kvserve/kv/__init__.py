@@ -1,0 +1,1 @@
+"""The KV cache: blocks and their owners, prefixes, what llama.cpp's cells hold, swap, disk."""
