@@ -39,6 +39,17 @@ def _quick_passwords() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(autouse=True)
+def _own_channel_layer() -> Iterator[None]:
+    """A channel layer of the test's own: each test has an event loop of its own, and a layer that
+    a socket of another loop still waits on refuses this one's."""
+    from channels.layers import channel_layers
+
+    channel_layers.backends.clear()
+    yield
+    channel_layers.backends.clear()
+
+
 DEMO_FACILITY = Path(__file__).parent / "facilities" / "demo" / "facility.yaml"
 
 
