@@ -40,13 +40,15 @@ class Took(NamedTuple):
 class Context:
     """A unified context with the paged kernel under it."""
 
-    def __init__(self, model: Any, *, max_seqs: int, cells: int, threads: int) -> None:
+    def __init__(self, model: Any, *, max_seqs: int, cells: int, threads: int, packed: int) -> None:
         from kvserve.engine.batch import Batch
         from kvserve.kernels.kernels import Kernels
         from kvserve.native import lib
 
         self.lib = lib
-        self.kernels = Kernels(attention="paged", products="packed", threads=threads)
+        self.kernels = Kernels(
+            attention="paged", products="packed", threads=threads, packed_bytes=packed
+        )
         for kernel in (self.kernels.attention, self.kernels.products):
             if kernel.reason:
                 raise SystemExit(f"no {kernel.wanted} {kernel.name} here: {kernel.reason}")
@@ -142,7 +144,13 @@ def measure(model: Any, sequences: int, options: argparse.Namespace, words: int)
     """Both kernels at one number of sequences; `words`: size of the vocabulary."""
     length, rounds = options.context, options.rounds
     cells = (sequences + 1) * length + sequences * (rounds + 2) * STEPS * 2 + CHUNK
-    context = Context(model, max_seqs=sequences + 1, cells=cells, threads=options.threads)
+    context = Context(
+        model,
+        max_seqs=sequences + 1,
+        cells=cells,
+        threads=options.threads,
+        packed=int(options.packed_gib * (1 << 30)),
+    )
     random = np.random.default_rng(0)
     prompt = random.integers(100, words - 100, length).astype(np.int32)
     fill(context, sequences, prompt)
@@ -195,6 +203,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--prefill-rounds", type=int, default=3)
     parser.add_argument("--sequences", type=int, nargs="+", default=[1, 4, 16, 32])
+    parser.add_argument("--packed-gib", type=float, default=2.0)
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     options = parser.parse_args()
     sys.path.insert(0, str(ROOT))

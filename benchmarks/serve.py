@@ -3,7 +3,7 @@
     .venv/bin/python benchmarks/serve.py (--llama-server PATH | --build-llama-server)
         [--trace AzureLLMInferenceTrace_code.csv] [--rounds 3] [--quick] [--rows shared alone …]
 
-All servers serve the same GGUF with the same threads and the same context (16 × 1,024 tokens); they
+All servers serve the same GGUF with the same threads and the same context (16 × 2,048 tokens); they
 run in turn within each round, the order changes from round to round, prompts are new in every round,
 and a warm-up is not counted. Figures are medians over rounds of the ratio within a round. On a
 machine shared with others trust "CPU s per 1,000 tok" more than tok/s, and look at "cores of

@@ -44,6 +44,7 @@ class EngineConfig:
     max_loras: int = 8
     attention: str = "paged"  # or "stock"; both fall back to stock where they do not fit
     products: str = "packed"  # or "stock"
+    packed_bytes: int = 0  # for copies of weights as `packed` wants them; 0 packs in every step
     threads: int = field(default_factory=available_cores)
     watts_per_core: float = WATTS_PER_CORE  # of the energy estimate, where RAPL cannot be read
 
@@ -59,6 +60,8 @@ class EngineConfig:
             )
         if self.swap_bytes < 0:
             raise ValueError(f"swap pool of {self.swap_bytes} bytes: choose at least 0")
+        if self.packed_bytes < 0:
+            raise ValueError(f"packed weights of {self.packed_bytes} bytes: choose at least 0")
         if self.disk_tier_bytes < 0:
             raise ValueError(f"disk tier of {self.disk_tier_bytes} bytes: choose at least 0")
         if self.disk_tier_bytes and not (self.disk_tier_dir and self.prefix_cache):

@@ -56,6 +56,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         " (default: %(default)s)",
     )
     add(
+        "--packed-gib",
+        type=float,
+        default=2.0,
+        help="memory for weights that stay packed between steps, at most an eighth of what is free;"
+        " 0 packs them in every step (default: %(default)s)",
+    )
+    add(
         "--swap-gib",
         type=float,
         default=2.0,
@@ -150,6 +157,7 @@ def engine_config(options: argparse.Namespace, *, model_path: Path) -> EngineCon
         threads=options.threads,
         attention=options.attention,
         products=options.products,
+        packed_bytes=int(options.packed_gib * (1 << 30)),
         swap_bytes=int(options.swap_gib * (1 << 30)),
         disk_tier_bytes=int(options.disk_tier_gib * (1 << 30)),
         disk_tier_dir=options.disk_tier_dir,

@@ -15,7 +15,7 @@ from benchmarks.serving.loads import Load, Prompt, text
 from benchmarks.serving.measure import run
 from kvserve.testing import ServerProcess, kvserve_process
 
-SLOTS, SLOT_TOKENS = 16, 1024  # llama-server's; kvserve gets as many tokens in one pool
+SLOTS, SLOT_TOKENS = 16, 2048  # llama-server's; kvserve gets as many tokens in one pool
 BLOCK = 16
 POOL_BLOCKS = SLOTS * SLOT_TOKENS // BLOCK
 KVSERVE, LLAMA_SERVER, LIBRARY = "kvserve", "llama-server", "llama_cpp.server"

@@ -134,7 +134,7 @@ def test_it_scales_the_trace_to_fit_and_keeps_its_gaps(tmp_path) -> None:
     path = tmp_path / "trace.csv"
     path.write_text(TRACE.replace("\n", "\r\n"))
     rows = trace.read(path)
-    assert trace.divisor(rows) == 5  # 4,818 tokens into 1,024 less a margin
+    assert trace.divisor(rows) == 3  # 4,818 tokens into 2,048 less a margin
     assert trace.windows(rows, 3) == [0]  # the pause of 50 s ends it
     assert trace.windows(rows, 2) == [0, 3]
     by = trace.Divisors(8, 1)

@@ -66,7 +66,12 @@ class ModelRunner:
         )
         self.batch = Batch(config.max_batch_tokens)
         self.kernels = Kernels(
-            attention=config.attention, products=config.products, threads=config.threads
+            attention=config.attention,
+            products=config.products,
+            threads=config.threads,
+            packed_bytes=memory.packed_bytes(
+                config.packed_bytes, available=memory.available_bytes()
+            ),
         )
         self.num_blocks = self._choose_blocks()
         self.max_model_len = min(self.max_model_len, self.num_blocks * config.block_size)
@@ -87,7 +92,9 @@ class ModelRunner:
             bytes_per_token=self.info.kv_bytes_per_token,
             block_size=config.block_size,
             max_tokens=config.max_seqs * self.max_model_len,
-            available=memory.available_bytes() - compute,
+            available=memory.available_bytes()
+            - compute
+            - min(self.kernels.packed_room, self.info.weights),
         )
 
     def _new_context(self, cells: int) -> tuple[Any, int]:
@@ -127,6 +134,7 @@ class ModelRunner:
         return memory.MemoryPlan(
             weights=self.info.weights,
             kv=kv,
+            packed=self.kernels.packed,
             compute=compute,
             num_blocks=self.num_blocks,
             block_size=self.config.block_size,

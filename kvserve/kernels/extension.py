@@ -73,6 +73,8 @@ class Product(ctypes.Structure):
         ("rows", _i64),
         ("tokens", _i64),
         ("blocks", _i32),
+        ("kept", _pointer),
+        ("rounded", ctypes.c_bool),
     ]
 
 
@@ -154,6 +156,8 @@ def load(path: Path = LIBRARY) -> ctypes.CDLL:
         "hook_new": (_pointer, [_i32, _i32, _pointer]),
         "hook_free": (None, [_pointer]),
         "hook_enable": (None, [_pointer, ctypes.c_bool, ctypes.c_bool]),
+        "hook_allow": (None, [_pointer, ctypes.c_uint64]),
+        "hook_kept": (ctypes.c_uint64, [_pointer]),
         "hook_has_product": (ctypes.c_bool, []),
         "hook_read_stats": (None, [_pointer, *[ctypes.POINTER(_Stats)] * 2]),
         "hook_compute_node": (_i32, [_pointer, _pointer, _pointer]),
@@ -203,6 +207,15 @@ class Hook:
     def enable(self, *, attention: bool, product: bool) -> None:
         """Which nodes of the next steps are taken over; may change between steps."""
         self.library.hook_enable(self.handle, attention, product)
+
+    def allow(self, size: int) -> None:
+        """Bytes that packed copies of weights may take; call before the first step."""
+        self.library.hook_allow(self.handle, size)
+
+    @property
+    def kept(self) -> int:
+        """Bytes of packed copies of weights."""
+        return int(self.library.hook_kept(self.handle))
 
     def compute_node(self, node: int, out: int) -> None:
         """Compute a flash-attention node or a product of any graph into `out`.

@@ -44,6 +44,7 @@ API void hook_free(struct hook *hook) {
     for (int i = 0; i < PLANS; i++) pa_plan_free(&hook->attention.plans[i]);
     pa_engine_free(&hook->attention.engine);
     pm_engine_free(&hook->product.engine);
+    pm_store_free(&hook->product.store);
     free(hook);
 }
 
@@ -63,6 +64,13 @@ API void hook_enable(struct hook *hook, bool attention, bool product) {
     hook->attention.enabled = attention;
     hook->product.enabled = product && pm_supported();
 }
+
+// Packed copies of weights may take this much memory; called before the first step.
+API void hook_allow(struct hook *hook, uint64_t bytes) {
+    pm_store_allow(&hook->product.store, bytes);
+}
+
+API uint64_t hook_kept(const struct hook *hook) { return hook->product.store.used; }
 
 API void hook_read_stats(const struct hook *hook, struct hook_stats *attention,
                          struct hook_stats *product) {
@@ -101,6 +109,7 @@ static bool ask_for(struct hook *hook, struct ggml_tensor *t) {
 API bool hook_callback(struct ggml_tensor *t, bool ask, void *user_data) {
     struct hook *hook = user_data;
     bool attention = t->op == GGML_OP_FLASH_ATTN_EXT;
+    if (ask) product_take_asked(hook, t);
     if (!attention && t->op != GGML_OP_MUL_MAT) return !ask;
     if (ask) return ask_for(hook, t);
     struct hook_stats *stats = attention ? &hook->attention.stats : &hook->product.stats;

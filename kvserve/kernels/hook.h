@@ -34,7 +34,9 @@ struct attention_taker {
 
 struct product_taker {
     struct pm_engine engine;
+    struct pm_store store;
     struct pm_view view;
+    const struct ggml_tensor *rounded;  // lies in the engine's tiles, or NULL
     struct hook_stats stats;
     bool enabled;
 };
@@ -57,6 +59,7 @@ void attention_take_run(struct hook *hook);
 bool product_take_wants(const struct ggml_tensor *t);
 enum reason product_take_prepare(struct hook *hook, const struct ggml_tensor *t);
 enum reason product_take_alone(struct hook *hook, const struct ggml_tensor *t, float *out);
+void product_take_asked(struct hook *hook, const struct ggml_tensor *t);
 void product_take_run(struct hook *hook);
 
 #endif

@@ -53,9 +53,12 @@ class Kernel:
 class Kernels:
     """The kernels of one context: `install` before it is made, `close` after it is freed."""
 
-    def __init__(self, *, attention: str, products: str, threads: int) -> None:
+    def __init__(
+        self, *, attention: str, products: str, threads: int, packed_bytes: int = 0
+    ) -> None:
         self.attention = Kernel("attention", attention)
         self.products = Kernel("products", products)
+        self.packed_room = packed_bytes if self.products.is_own else 0
         self.crowd: Crowd | None = None
         self._hook: Hook | None = None
         if not (self.attention.is_own or self.products.is_own):
@@ -67,7 +70,9 @@ class Kernels:
         except (Unavailable, OSError, AttributeError) as error:
             self.attention.fall_back(str(error))
             self.products.fall_back(str(error))
+            self.packed_room = 0
             return
+        self._hook.allow(self.packed_room)
         self.crowd = Crowd(self._hook.library, threads=threads)
         self._choose()
 
@@ -98,6 +103,11 @@ class Kernels:
     def stats(self) -> tuple[Stats, Stats]:
         """Counts and times of attention and of products; zeros where everything is stock."""
         return self._hook.stats() if self._hook else (NOTHING, NOTHING)
+
+    @property
+    def packed(self) -> int:
+        """Bytes of weights that are kept packed."""
+        return self._hook.kept if self._hook else 0
 
     def close(self) -> None:
         """Free the kernels; their context must be gone."""

@@ -1,4 +1,4 @@
-// Matrix products of Q8_0 weights with many tokens, packed on the way. Nothing here knows ggml.
+// Matrix products of Q8_0 weights with many tokens, packed once or on the way. Nothing here knows ggml.
 #ifndef KVSERVE_PRODUCT_H
 #define KVSERVE_PRODUCT_H
 
@@ -12,6 +12,8 @@
 #define PM_TOKENS 8         // tokens of a tile: as many sums as fit registers
 #define PM_GROUPS 8         // of four weights: what one dot-product instruction adds
 
+struct pm_panel;
+
 // One product: out[token][row] = sum of weight[row][i] * x[token][i]. Strides in bytes.
 struct pm_view {
     const char *weights, *x;
@@ -19,6 +21,8 @@ struct pm_view {
     size_t weight_row, x_token, out_token;
     int64_t rows, tokens;
     int32_t blocks;  // of a row of weights
+    const struct pm_panel *kept;  // the same weights packed before, or NULL
+    bool rounded;                 // x is what the last product rounded
 };
 
 // A block of eight tokens as signed bytes, four at a time beside those of the other tokens.
@@ -40,6 +44,20 @@ void pm_pack(const char *weights, size_t row, const char *next, int32_t blocks,
              struct pm_panel *panel);
 void pm_multiply(const struct pm_panel *panel, const struct pm_tile *tile, int32_t blocks,
                  int32_t tokens, char *out, size_t out_token);
+
+// Packed copies of weight matrices, found by where the weights lie; made until the room is used up.
+struct pm_store {
+    struct pm_kept {
+        const char *weights;
+        struct pm_panel *panels;
+    } *slots;
+    size_t room, used;  // bytes
+    int32_t count;
+};
+
+void pm_store_allow(struct pm_store *store, size_t bytes);
+const struct pm_panel *pm_store_find(struct pm_store *store, const struct pm_view *view);
+void pm_store_free(struct pm_store *store);
 
 struct pm_engine {
     int32_t threads, active;

@@ -1,4 +1,6 @@
 // What a GGML_OP_MUL_MAT node asks for, in the kernel's terms.
+#include <string.h>
+
 #include "hook.h"
 
 #define FEW 2  // tokens; a single one reads the weights once whoever multiplies, and ggml does that well
@@ -32,13 +34,30 @@ static enum reason read_view(const struct ggml_tensor *t, struct pm_view *view) 
     return TAKES;
 }
 
+// A tensor that lives and stays as it is while the context does. An adapter's (…weight.lora_a) may
+// go, and another take its place.
+static bool is_of_model(const struct ggml_tensor *w) {
+    size_t length = strnlen(w->name, sizeof w->name);
+    return w->op == GGML_OP_NONE && !w->view_src && length >= 7 &&
+           memcmp(w->name + length - 7, ".weight", 7) == 0;
+}
+
 enum reason product_take_prepare(struct hook *hook, const struct ggml_tensor *t) {
     struct product_taker *own = &hook->product;
     enum reason why = read_view(t, &own->view);
     if (why != TAKES) return why;
     if (!hook_on_host(hook, t) || !hook_on_host(hook, t->src[0]) || !hook_on_host(hook, t->src[1]))
         return DEVICE;
-    return pm_engine_prepare(&own->engine, &own->view) ? TAKES : MEMORY;
+    if (!pm_engine_prepare(&own->engine, &own->view)) return MEMORY;
+    own->view.rounded = own->rounded && own->rounded == t->src[1];
+    own->rounded = t->src[1]->op == GGML_OP_NONE ? NULL : t->src[1];  // inputs change unasked
+    if (is_of_model(t->src[0])) own->view.kept = pm_store_find(&own->store, &own->view);
+    return TAKES;
+}
+
+// Tokens rounded for one product serve the next ones of the same tensor, until it is computed anew.
+void product_take_asked(struct hook *hook, const struct ggml_tensor *t) {
+    if (t == hook->product.rounded) hook->product.rounded = NULL;
 }
 
 void product_take_run(struct hook *hook) {
@@ -51,6 +70,7 @@ enum reason product_take_alone(struct hook *hook, const struct ggml_tensor *t, f
     enum reason why = read_view(t, &own->view);
     if (why != TAKES) return why;
     own->view.out = (char *)out;
+    own->rounded = NULL;
     if (!pm_engine_prepare(&own->engine, &own->view)) return MEMORY;
     product_take_run(hook);
     return TAKES;

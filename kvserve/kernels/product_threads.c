@@ -1,5 +1,5 @@
 // Spreads a product over threads: tokens are rounded to bytes once, then each thread takes panels of
-// sixteen rows, packs one and uses it for all tokens.
+// sixteen rows, packs one unless it is kept packed, and uses it for all tokens.
 #include <omp.h>
 #include <stdlib.h>
 #include <string.h>
@@ -75,11 +75,16 @@ static void round_token(const struct pm_engine *engine, const struct pm_view *vi
 }
 
 static void run_panel(const struct pm_engine *engine, const struct pm_view *view, int64_t row,
-                      struct pm_panel *panel) {
-    const char *weights = view->weights + (size_t)row * view->weight_row;
-    bool more = row + 2 * PM_ROWS <= view->rows;
-    pm_pack(weights, view->weight_row, more ? weights + PM_ROWS * view->weight_row : NULL,
-            view->blocks, panel);
+                      struct pm_panel *own) {
+    const struct pm_panel *panel = own;
+    if (view->kept) {
+        panel = view->kept + row / PM_ROWS * view->blocks;
+    } else {
+        const char *weights = view->weights + (size_t)row * view->weight_row;
+        bool more = row + 2 * PM_ROWS <= view->rows;
+        pm_pack(weights, view->weight_row, more ? weights + PM_ROWS * view->weight_row : NULL,
+                view->blocks, own);
+    }
     char *out = view->out + (size_t)row * sizeof(float);
     for (int64_t first = 0; first < view->tokens; first += PM_TOKENS) {
         int64_t left = view->tokens - first;
@@ -91,8 +96,9 @@ static void run_panel(const struct pm_engine *engine, const struct pm_view *view
 
 // Computes the product that was prepared last.
 void pm_engine_run(struct pm_engine *engine, const struct pm_view *view) {
+    const int64_t fresh = view->rounded ? 0 : view->tokens;
     if (engine->active == 1) {
-        for (int64_t token = 0; token < view->tokens; token++) round_token(engine, view, token);
+        for (int64_t token = 0; token < fresh; token++) round_token(engine, view, token);
         for (int64_t row = 0; row < view->rows; row += PM_ROWS)
             run_panel(engine, view, row, engine->panels[0]);
         return;
@@ -103,7 +109,7 @@ void pm_engine_run(struct pm_engine *engine, const struct pm_view *view) {
 #pragma omp parallel num_threads(engine->active)
     {
 #pragma omp for schedule(static)
-        for (int64_t token = 0; token < view->tokens; token++) round_token(engine, view, token);
+        for (int64_t token = 0; token < fresh; token++) round_token(engine, view, token);
 #pragma omp for schedule(dynamic, turn) nowait
         for (int64_t p = 0; p < panels; p++)
             run_panel(engine, view, p * PM_ROWS, engine->panels[omp_get_thread_num()]);

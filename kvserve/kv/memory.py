@@ -11,6 +11,7 @@ MARGIN_BYTES = (
 )  # assumed: left to the system and the embedder (torch and MiniLM: about 0.6 GiB)
 POOL_SHARE = 0.25  # assumed: of what is free beyond the margin; the database and workers grow too
 SWAP_SHARE = 0.125  # assumed: of free memory, the most that the swap pool reserves
+PACKED_SHARE = 0.125  # assumed: of free memory, the most that packed copies of weights take
 BUFFER_LINE = re.compile(r"(?:compute|output) buffer size = +([\d.]+) MiB")
 MAX_AUTO_TOKENS = (
     32_768  # assumed: four full 8k contexts; more cells cost stock attention more to scan
@@ -26,11 +27,12 @@ class MemoryPlan(NamedTuple):
     compute: int
     num_blocks: int
     block_size: int
+    packed: int = 0
     swap: int = 0
 
     def __str__(self) -> str:
         return (
-            f"weights {self.weights >> 20} MiB, KV {self.kv >> 20} MiB"
+            f"weights {self.weights >> 20} MiB, packed copies of them {self.packed >> 20} MiB, KV {self.kv >> 20} MiB"
             f" ({self.num_blocks} blocks of {self.block_size} tokens),"
             f" compute {self.compute >> 20} MiB, swap pool {self.swap >> 20} MiB"
         )
@@ -63,6 +65,11 @@ def swap_bytes(asked: int, *, available: int, kv: int) -> int:
     """The swap pool's size: what was asked for, at most an eighth of free memory, and no more than
     the KV pool has, since every page of it is taken at start."""
     return min(asked, int(available * SWAP_SHARE), kv)
+
+
+def packed_bytes(asked: int, *, available: int) -> int:
+    """Room for packed copies of weights: what was asked for, at most an eighth of free memory."""
+    return min(asked, int(available * PACKED_SHARE))
 
 
 def available_bytes() -> int:

@@ -227,3 +227,27 @@ def test_the_model_runs_on_it_and_a_single_token_stays_with_ggml(hook, model_pat
         lib.llama_free(instance.context)
         kernels.close()
         lib.llama_model_free(model)
+
+
+@pytest.mark.parametrize("packed_bytes", [20 << 20, 1 << 30], ids=["for some", "for all"])
+def test_weights_kept_packed_change_no_bit(hook, model_path, packed_bytes):
+    model = lib.llama_model_load_from_file(
+        os.fsencode(model_path), lib.llama_model_default_params()
+    )
+    logits = {}
+    for room in (0, packed_bytes):
+        kernels = Kernels(attention="stock", products="packed", threads=2, packed_bytes=room)
+        instance = Model(model, kernels)
+        try:
+            instance.step([(5 + i, i, 0) for i in range(12)])
+            kept = kernels.packed
+            lib.llama_memory_seq_rm(instance.memory, 0, -1, -1)
+            logits[room] = workload(instance)
+            assert kernels.packed == kept <= room  # made at the first step, and never more
+        finally:
+            lib.llama_free(instance.context)
+            kernels.close()
+        assert (kept > 10 << 20) == bool(room)
+    assert kept > lib.llama_model_size(model) or packed_bytes < 1 << 30
+    lib.llama_model_free(model)
+    assert (logits[0] == logits[packed_bytes]).all()

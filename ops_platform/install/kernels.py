@@ -19,7 +19,7 @@ FAILURE = FOLDER / "_kernels.failed"  # why there is no library; kvserve shows i
 FLAGS = ["-std=gnu11", "-O3", "-fPIC", "-fno-math-errno", "-fvisibility=hidden", "-fopenmp"]
 FLAGS += ["-Wall", "-Wextra"]
 GLUE = ["hook", "crowd", "attention_take", "attention_plan", "attention_threads"]
-GLUE += ["product_take", "product_threads"]
+GLUE += ["product_take", "product_threads", "product_store"]
 AVX2 = ["-DPA_USE_AVX2", "-mavx2", "-mfma", "-mf16c"]
 AVX512 = ["-DPA_USE_AVX512", "-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", *AVX2[1:]]
 KERNELS = {"plain": [], "avx2": AVX2, "avx512": AVX512}
