@@ -91,7 +91,7 @@ def _number(value: float | None) -> str:
 
 def _close(effect: Effect, measurement: Measurement, now: datetime) -> None:
     series = selectors.point_series(tag=effect.tag, start=effect.started_at, end=now)
-    values = list(series.values)
+    values = series.usable()
     worst = max if effect.direction == "below" else min
     with transaction.atomic():
         closed = Effect.objects.filter(pk=effect.pk, verdict="").update(

@@ -46,15 +46,29 @@ def latest_measured(*, tags: Iterable[str] | None = None) -> dict[str, Measured]
     }
 
 
-def situation_read(*, hall: str, alarm: Alarm | None = None) -> Situation:
-    """Snapshot of one hall and of the plant that serves it. `alarm` sets the subject."""
+def measured_at(snapshot: selectors.Snapshot) -> dict[str, Measured]:
+    """Values of a snapshot, without those the quality tests failed."""
+    return {
+        tag: Measured(v.value, v.ts, v.unit)
+        for tag, v in snapshot.values.items()
+        if v.quality not in (Quality.FAIL, Quality.MISSING)
+    }
+
+
+def situation_read(
+    *, hall: str, alarm: Alarm | None = None, snapshot: selectors.Snapshot | None = None
+) -> Situation:
+    """One hall and the plant that serves it, at the time of `snapshot` (None: latest values).
+
+    `alarm` sets the subject.
+    """
     assets = list(
         Asset.objects.filter(kind__in=("crac", "rack", "chiller", "pump"))
         .select_related("hall")
         .order_by("tag")
     )
     inside = [a for a in assets if a.hall is not None and a.hall.slug == hall]
-    values = latest_measured()
+    values = latest_measured() if snapshot is None else measured_at(snapshot)
     limits = {
         tag: Limits(low, high, unit)
         for tag, low, high, unit in Point.objects.filter(writable=True).values_list(

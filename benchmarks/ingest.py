@@ -1,11 +1,14 @@
-"""Readings/s that are durable when the answer leaves, beside a raw COPY in the same run.
+"""Readings/s that are durable when the answer leaves, over HTTP, beside a raw COPY in the same run.
 
-    python -m benchmarks.ingest --batches 200 --batch-size 1000 --points 1000
+    python -m benchmarks.ingest                          # line protocol and JSON, batches of 1,000
+    python -m benchmarks.ingest --wire line --points 1000,10000,100000
+    python -m benchmarks.ingest --workers 2 --singles --latency
 
-Runs one process against the configured database (`OPS_DATABASE_URL`, or the stack of this data
-folder): every batch is JSON text that is parsed, validated, stored and committed as the REST
-endpoint does it, without the HTTP layer. It works in a site of its own and removes it at the end.
-Prints one JSON object.
+Starts the product's own processes over a fresh data folder (PostgreSQL with fsync, Redis, web,
+worker, beat), with ranges, quality tests and an alarm rule on every point, and posts with clients in
+a process of their own: everything shares this machine. Rounds of each wire format take turns with a
+raw binary COPY of as many rows. Every round counts the rows in the database against the
+acknowledged readings. Prints one JSON object: medians, and the lowest and highest round.
 """
 
 from __future__ import annotations
@@ -14,156 +17,250 @@ import argparse
 import json
 import os
 import statistics
+import subprocess
 import sys
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-SITE = "benchmark-ingest"
+sys.path.insert(0, str(ROOT))
+
+from benchmarks.ingesting.bodies import QUANTITIES, asset, tag  # noqa: E402
+from benchmarks.ingesting.product import Product  # noqa: E402
+
+SOURCE = "benchmark"
 
 
 def main() -> None:
     """Run and print."""
-    parser = argparse.ArgumentParser(description="Ingestion benchmark, one process")
-    parser.add_argument("--batches", type=int, default=200)
+    parser = argparse.ArgumentParser(description="Ingestion benchmark over HTTP")
+    parser.add_argument("--wire", default="line,json", help="line, line10, json; comma separated")
+    parser.add_argument("--points", default="1000", help="one or several, comma separated")
     parser.add_argument("--batch-size", type=int, default=1000)
-    parser.add_argument("--points", type=int, default=1000)
+    parser.add_argument("--connections", type=int, default=16)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--readings", type=int, default=600_000, help="per round")
+    parser.add_argument("--workers", type=int, default=1, help="web processes")
+    parser.add_argument("--port", type=int, default=12_610)
+    parser.add_argument(
+        "--singles", action="store_true", help="one reading per request, 200 clients"
+    )
+    parser.add_argument("--latency", action="store_true", help="POST to WebSocket at half load")
+    parser.add_argument("--folder", type=Path, default=Path("/tmp/holdpoint-bench-ingest"))
+    parser.add_argument("--output", type=Path)
     options = parser.parse_args()
-    sys.path.insert(0, str(ROOT))
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ops_platform.settings")
+    report = {
+        "cpus": os.cpu_count(),
+        "workers": options.workers,
+        "batch_size": options.batch_size,
+        "runs": [measure(int(points), options) for points in options.points.split(",")],
+    }
+    text = json.dumps(report, indent=2)
+    print(text)
+    if options.output:
+        options.output.write_text(text + "\n")
+
+
+def measure(points: int, options: argparse.Namespace) -> dict[str, Any]:
+    """All rounds over one data list of this size."""
+    product = Product(options.folder, port=options.port, workers=options.workers)
+    try:
+        product.start()
+        token = make_data_list(points)
+        product.serve()
+        return _measured(product, token, points, options)
+    except BaseException:
+        print(product.last_words(), file=sys.stderr)
+        raise
+    finally:
+        product.stop()
+
+
+def _measured(
+    product: Product, token: str, points: int, options: argparse.Namespace
+) -> dict[str, Any]:
+    wires = options.wire.split(",")
+    load = {
+        "points": points,
+        "token": token,
+        "port": product.port,
+        "size": options.batch_size,
+        "count": max(options.readings // options.batch_size, 1),
+        "connections": options.connections,
+        "seconds": 60,
+    }
+    for wire in wires:  # caches, series, partitions
+        post({**load, "wire": wire, "count": max(points // options.batch_size, 20)})
+    rounds: dict[str, list[dict[str, Any]]] = {wire: [] for wire in wires}
+    raw: list[float] = []
+    raw_cpu: list[float] = []
+    for number in range(options.rounds):
+        for wire in wires if number % 2 == 0 else wires[::-1]:
+            rounds[wire].append(one_round(product, {**load, "wire": wire}))
+            cpu = product.cpu_s()["postgres"]
+            raw.append(raw_copy(options.readings))
+            raw_cpu.append((product.cpu_s()["postgres"] - cpu) * 1e6 / options.readings)
+    report: dict[str, Any] = {"points": points, "raw_copy_per_s": spread(raw)}
+    report["raw_copy_postgres_cpu_us_per_row"] = round(statistics.median(raw_cpu), 2)
+    for wire in wires:
+        rates = [r["per_s"] for r in rounds[wire]]
+        report[wire] = {
+            "durable_per_s": spread(rates),
+            "share_of_raw_copy": round(statistics.median(rates) / statistics.median(raw), 3),
+            "request_ms_p50": round(statistics.median(r["p50"] for r in rounds[wire]), 1),
+            "request_ms_p99": round(statistics.median(r["p99"] for r in rounds[wire]), 1),
+            "cpu_us_per_reading": {
+                name: round(statistics.median(r["cpu"][name] for r in rounds[wire]), 2)
+                for name in rounds[wire][0]["cpu"]
+            },
+            "missing_readings": sum(r["missing"] for r in rounds[wire]),
+        }
+    if options.singles:
+        singles = {**load, "size": 1, "connections": 200, "count": 40_000, "seconds": 15}
+        done = [one_round(product, {**singles, "wire": wires[0]}) for _ in range(3)]
+        report["singles_200_clients"] = {
+            "requests_per_s": spread([r["per_s"] for r in done]),
+            "request_ms_p50": round(statistics.median(r["p50"] for r in done), 1),
+            "request_ms_p99": round(statistics.median(r["p99"] for r in done), 1),
+            "missing_readings": sum(r["missing"] for r in done),
+        }
+    if options.latency:
+        from benchmarks.ingesting.live import post_to_push
+
+        full = report[wires[0]]["durable_per_s"]["median"]
+        report["post_to_websocket"] = post_to_push(
+            product,
+            {**load, "wire": wires[0], "rate": full / 2 / options.batch_size, "seconds": 15},
+        )
+    report["web_memory_mib"] = round(product.memory_mib())
+    return report
+
+
+def make_data_list(points: int) -> str:
+    """Points with ranges, intervals and precision, a rule per quantity, a source; its token."""
     import django
 
     django.setup()
-    try:
-        print(json.dumps(measure(options.batches, options.batch_size, options.points), indent=2))
-    finally:
-        remove()
-
-
-def make(points: int) -> str:
-    """Create the site, its points and a source; return the source's token."""
-    from facilities.models import Asset, Point, Site
+    from facilities.models import AlarmRule, Asset, Point, Site
     from facilities.services.sources import source_create
 
-    site, _ = Site.objects.get_or_create(slug=SITE, defaults={"name": "Benchmark"})
-    asset, _ = Asset.objects.get_or_create(
-        tag=SITE, defaults={"name": "Benchmark", "kind": "server", "site": site}
+    site = Site.objects.create(slug="benchmark", name="Benchmark")
+    assets = Asset.objects.bulk_create(
+        [
+            Asset(tag=asset(n), name=f"Server {n}", kind="server", site=site)
+            for n in range((points + 9) // 10)
+        ],
+        batch_size=2_000,
     )
     Point.objects.bulk_create(
         [
             Point(
-                tag=f"{SITE}.q{i}",
-                quantity=f"q{i}",
-                asset=asset,
-                name=f"Benchmark {i}",
+                tag=tag(n),
+                quantity=QUANTITIES[n % 10],
+                asset=assets[n // 10],
+                name=tag(n),
                 unit="Cel",
                 min_value=-50,
                 max_value=150,
+                precision=0.01,
+                sampling_interval_s=1,
             )
-            for i in range(points)
+            for n in range(points)
         ],
-        ignore_conflicts=True,
+        batch_size=2_000,
     )
-    return source_create(name=SITE, rotate=True).token
+    for quantity in QUANTITIES:
+        rule = AlarmRule(
+            name=f"{quantity} high",
+            asset_kind="server",
+            quantity=quantity,
+            comparator="above",
+            raise_level=40,
+            clear_level=38,
+            severity="high",
+        )
+        rule.full_clean()
+        rule.save()
+    return source_create(name=SOURCE).token
 
 
-def remove() -> None:
-    """Delete what the benchmark made."""
-    from facilities.models import LatestReading, Point, Reading, Site, Source
-
-    ids = list(Point.objects.filter(asset__tag=SITE).values_list("pk", flat=True))
-    Reading.objects.filter(point_id__in=ids).delete()
-    LatestReading.objects.filter(point_id__in=ids).delete()
-    Site.objects.filter(slug=SITE).delete()
-    Source.objects.filter(name=SITE).delete()
+def post(load: dict[str, Any]) -> dict[str, Any]:
+    """Run one load in a client process."""
+    client = start_client(load)
+    client.stdin.write("go\n")
+    client.stdin.flush()
+    return finish_client(client)
 
 
-def bodies(batches: int, size: int, points: int) -> list[bytes]:
-    """JSON batches; every reading has a time of its own, the newest is now."""
-    step = 0.002
-    start = time.time() - batches * size * step
-    made = []
-    for batch in range(batches):
-        rows = []
-        for i in range(size):
-            number = batch * size + i
-            at = datetime.fromtimestamp(start + number * step, UTC).isoformat()
-            rows.append(
-                {"point": f"{SITE}.q{number % points}", "ts": at, "value": 20 + number % 50 / 10}
-            )
-        made.append(json.dumps({"readings": rows}).encode())
-    return made
+def start_client(load: dict[str, Any]) -> Any:
+    """Start the client process; it is ready to go when this returns."""
+    client = subprocess.Popen(
+        [sys.executable, "-m", "benchmarks.ingesting.client"],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert client.stdin is not None
+    assert client.stdout is not None
+    client.stdin.write(json.dumps(load) + "\n")
+    client.stdin.flush()
+    if client.stdout.readline().strip() != "ready":
+        raise SystemExit("the client process did not start")
+    return client
 
 
-def measure(batches: int, size: int, points: int) -> dict[str, Any]:
-    """Measure the whole path, then the parts of it that need no database, then raw COPY."""
-    from django.db import connection
+def finish_client(client: Any) -> dict[str, Any]:
+    """Wait for the client's result."""
+    out, _ = client.communicate(timeout=180)
+    return dict(json.loads(out.strip().splitlines()[-1]))
 
-    from facilities.ingest.formats import native
-    from facilities.ingest.points import point_table
-    from facilities.ingest.service import authenticate, ingest
-    from facilities.ingest.validate import validate
 
-    token = make(points)
-    texts = bodies(batches, size, points)
-    sender = authenticate(f"Token {token}")
-    ingest(items=native.parse(texts[0], "application/json"), sender=sender)
-
-    times = []
-    started = time.perf_counter()
-    for text in texts[1:]:
-        began = time.perf_counter()
-        sender = authenticate(f"Token {token}")
-        result = ingest(items=native.parse(text, "application/json"), sender=sender)
-        assert result.accepted == size, result.rejected[:1]
-        times.append(time.perf_counter() - began)
-    durable_s = time.perf_counter() - started
-    count = (batches - 1) * size
-
-    table = point_table(None)
-    started = time.perf_counter()
-    for text in texts[1:]:
-        items = native.parse(text, "application/json")
-        validate(items, table.by_tag, now=time.time(), retention_s=86_400.0)
-    checked_s = time.perf_counter() - started
-
-    with connection.cursor() as cursor:
-        cursor.execute("SHOW synchronous_commit")
-        commit = cursor.fetchone()[0]
-    durable, raw = count / durable_s, raw_copy(count)
+def one_round(product: Product, load: dict[str, Any]) -> dict[str, Any]:
+    """One load with the rows counted before and after, and who used the processors."""
+    client = start_client(load)
+    before, cpu = count_rows(), product.cpu_s()
+    client.stdin.write("go\n")
+    client.stdin.flush()
+    done = finish_client(client)
+    used = product.cpu_s()
+    acknowledged = done["acknowledged"]
+    if set(done["statuses"]) - {"200", "204"}:
+        raise SystemExit(f"answers other than success: {done['statuses']}")
+    ordered = sorted(done["latencies_ms"])
     return {
-        "readings": count,
-        "batch_size": size,
-        "points": points,
-        "durable_per_s": round(durable),
-        "parse_and_validate_per_s": round(count / checked_s),
-        "raw_copy_per_s": round(raw),
-        "share_of_raw_copy": round(durable / raw, 3),
-        "batch_ms_median": round(statistics.median(times) * 1e3, 2),
-        "batch_ms_p99": round(sorted(times)[int(len(times) * 0.99)] * 1e3, 2),
-        "synchronous_commit": commit,
-        "cpus": os.cpu_count(),
+        "per_s": acknowledged / done["seconds"],
+        "p50": ordered[len(ordered) // 2],
+        "p99": ordered[int(len(ordered) * 0.99)],
+        "missing": acknowledged - (count_rows() - before),
+        "cpu": {name: (used[name] - cpu.get(name, 0.0)) * 1e6 / acknowledged for name in used},
     }
 
 
-def raw_copy(count: int) -> float:
-    """Rows/s of one binary COPY into an empty table of the same shape, with its primary key."""
-    import struct
+def count_rows() -> int:
+    """Readings in the database."""
+    from django.db import connection
 
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM facilities_reading")
+        return int(cursor.fetchone()[0])
+
+
+def raw_copy(count: int) -> float:
+    """Rows/s of one binary COPY into an empty table with the same columns, keys and indexes."""
+    import numpy as np
     from django.db import connection, transaction
 
-    row = struct.Struct("!hiqiqidihiqiq")
-    start = int((time.time() - 946_684_800) * 1e6)
-    body = b"".join(
-        [b"PGCOPY\n\xff\r\n\x00" + bytes(8)]
-        + [
-            row.pack(6, 8, i % 1000, 8, start + i, 8, 20.0, 2, 1, 8, 1, 8, start)
-            for i in range(count)
-        ]
-        + [b"\xff\xff"]
-    )
+    from facilities.ingest.store import BLANK, HEADER, PG_EPOCH_US, TRAILER
+
+    rows = np.empty(count, BLANK.dtype)
+    rows[:] = BLANK
+    number = np.arange(count)
+    now = time.time_ns() // 1_000 - PG_EPOCH_US
+    rows["point"], rows["ts"], rows["received"] = number % 1_000, now + number, now
+    rows["value"], rows["quality"], rows["source"] = 20.0, 1, 1
+    body = HEADER + rows[np.lexsort((rows["ts"], rows["point"]))].tobytes() + TRAILER
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(
             "CREATE TABLE benchmark_reading (LIKE facilities_reading INCLUDING ALL) "
@@ -179,6 +276,15 @@ def raw_copy(count: int) -> float:
     finally:
         with connection.cursor() as cursor:
             cursor.execute("DROP TABLE benchmark_reading")
+
+
+def spread(rates: list[float]) -> dict[str, int]:
+    """Median, lowest and highest of the rounds."""
+    return {
+        "median": round(statistics.median(rates)),
+        "lowest": round(min(rates)),
+        "highest": round(max(rates)),
+    }
 
 
 if __name__ == "__main__":

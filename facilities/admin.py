@@ -21,7 +21,6 @@ from facilities.models import (
     DataListVersion,
     Hall,
     LatestReading,
-    Point,
     Rack,
     RuleState,
     Site,
@@ -102,17 +101,6 @@ class AssetLinkAdmin(ModelAdmin):
     search_fields = ("source__tag", "target__tag")
 
 
-@admin.register(Point)
-class PointAdmin(ModelAdmin):
-    """Data list."""
-
-    list_display = ("tag", "name", "unit", "min_value", "max_value", "writable")
-    list_filter = ("asset__kind", "writable", "quantity")
-    list_select_related = ("asset",)
-    search_fields = ("tag", "name", "brick_class")
-    autocomplete_fields = ("asset",)
-
-
 @admin.register(DataListVersion)
 class DataListVersionAdmin(ReadOnly):
     """Version of the data list."""
@@ -124,10 +112,10 @@ class DataListVersionAdmin(ReadOnly):
 class SourceAdmin(ModelAdmin):
     """Sources. They are created by ``create_source``, which shows the token once."""
 
-    list_display = ("name", "active", "token_prefix", "expires_at", "last_seen_at")
+    list_display = ("name", "owner", "active", "token_prefix", "expires_at", "last_seen_at")
     list_filter = ("active",)
     search_fields = ("name",)
-    readonly_fields = ("token_prefix", "last_seen_at", "created_at")
+    readonly_fields = ("token_prefix", "asset", "last_seen_at", "created_at")
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         """A source without a token would be of no use."""
@@ -150,6 +138,7 @@ class AlarmRuleAdmin(ModelAdmin):
 
     list_display = (
         "name",
+        "kind",
         "severity",
         "asset_kind",
         "quantity",
@@ -160,7 +149,7 @@ class AlarmRuleAdmin(ModelAdmin):
         "delay_s",
         "enabled",
     )
-    list_filter = ("severity", "enabled", "asset_kind")
+    list_filter = ("severity", "kind", "enabled", "safety", "asset_kind")
     list_select_related = ("point",)
     search_fields = ("name", "message")
     autocomplete_fields = ("point",)
@@ -207,3 +196,9 @@ class AlarmEventAdmin(ReadOnly):
     list_filter = ("event",)
     list_select_related = ("alarm__point", "alarm__rule", "actor")
     search_fields = ("alarm__point__tag", "note")
+
+
+# The other rooms' classes register themselves; they need ReadOnly from above.
+import facilities.admin_alarms  # noqa: E402
+import facilities.admin_datalist  # noqa: E402
+import facilities.admin_quality  # noqa: E402, F401

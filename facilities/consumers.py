@@ -126,10 +126,14 @@ class TelemetryConsumer(LiveConsumer):
 
 
 class AlarmConsumer(LiveConsumer):
-    """``/ws/alarms/``: raised, cleared, acknowledged."""
+    """``/ws/alarms/``: every event of an alarm, with the alarm as it then is."""
 
     group = "alarms"
 
     async def alarm(self, message: dict[str, Any]) -> None:
         """Forward one alarm event."""
+        await self._forward(message)
+
+    async def alarms_changed(self, message: dict[str, Any]) -> None:
+        """Forward that many changed at once; the browser reads the list again."""
         await self._forward(message)

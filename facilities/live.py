@@ -13,16 +13,30 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Iterable
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
 
+import redis
 from channels.layers import get_channel_layer
+from django.conf import settings
 
 logger = logging.getLogger(__name__)
 
 QUEUE_SIZE = 1_000
 SEND_TIMEOUT_S = 1.0
 PAUSE_AFTER_FAILURE_S = 1.0
+
+EVALUATE_EVERY_S = 0.1
+"""Alarm work is gathered this long, so that a worker gets tasks of some size (assumed)."""
+
+VALUES_PER_TASK = 2_000
+"""Readings in one evaluation task; assumed."""
+
+BACKLOG: Final = 50
+"""Messages that may wait before readings are held back and coalesced (assumed)."""
+
+WATCHED_FOR_S: Final = 1.0
+"""How long the answer to "does anybody listen?" is believed."""
 
 
 class _Push(NamedTuple):
@@ -31,7 +45,9 @@ class _Push(NamedTuple):
 
 
 class _Evaluate(NamedTuple):
-    point_ids: tuple[int, ...]
+    """Readings as ``tasks.evaluate_points`` takes them: [point id, ts_us, value, flag]."""
+
+    values: Sequence[Sequence[Any]]
 
 
 class Publisher:
@@ -42,6 +58,8 @@ class Publisher:
         self.dropped = 0
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
+        self._due: list[Sequence[Any]] = []
+        self._due_at = 0.0
 
     def put(self, item: _Push | _Evaluate) -> None:
         """Queue one piece of news; drop it when the queue is full."""
@@ -60,12 +78,7 @@ class Publisher:
     def _run(self) -> None:
         with asyncio.Runner() as runner:
             while True:
-                batch = [self.queue.get()]
-                while len(batch) < QUEUE_SIZE:
-                    try:
-                        batch.append(self.queue.get_nowait())
-                    except queue.Empty:
-                        break
+                batch = self._gather()
                 try:
                     self._deliver(runner, batch)
                 except Exception as error:
@@ -80,15 +93,41 @@ class Publisher:
                     )
                     time.sleep(PAUSE_AFTER_FAILURE_S)
 
-    def _deliver(self, runner: asyncio.Runner, batch: list[_Push | _Evaluate]) -> None:
-        points = {pid for item in batch if isinstance(item, _Evaluate) for pid in item.point_ids}
-        if points:
-            from facilities.tasks import evaluate_points
+    def _gather(self) -> list[_Push | _Evaluate]:
+        """What is queued; alarm work stays until it is due, pushes never wait for it."""
+        timeout = None if not self._due else max(self._due_at - time.monotonic(), 0.0)
+        batch: list[_Push | _Evaluate] = []
+        try:
+            batch.append(self.queue.get(timeout=timeout))
+            while len(batch) < QUEUE_SIZE:
+                batch.append(self.queue.get_nowait())
+        except queue.Empty:
+            pass
+        return batch
 
-            evaluate_points.apply_async(args=(sorted(points),), retry=False, expires=30)
+    def _deliver(self, runner: asyncio.Runner, batch: list[_Push | _Evaluate]) -> None:
+        for item in batch:
+            if isinstance(item, _Evaluate):
+                self._due.extend(item.values)
+        if self._due and time.monotonic() >= self._due_at:
+            due, self._due = self._due, []
+            self._due_at = time.monotonic() + EVALUATE_EVERY_S
+            self._evaluate(due)
         pushes = [item for item in batch if isinstance(item, _Push)]
         if pushes:
             runner.run(self._send(pushes))
+
+    def _evaluate(self, values: list[Sequence[Any]]) -> None:
+        from facilities.tasks import evaluate_points
+
+        for start in range(0, len(values), VALUES_PER_TASK):
+            part = values[start : start + VALUES_PER_TASK]
+            evaluate_points.apply_async(
+                args=(sorted({value[0] for value in part}),),
+                kwargs={"values": part},
+                retry=False,
+                expires=30,
+            )
 
     async def _send(self, pushes: list[_Push]) -> None:
         layer = get_channel_layer()
@@ -114,6 +153,38 @@ def push(group: str, message: dict[str, Any]) -> None:
     _publisher.put(_Push(group, message))
 
 
-def evaluate_soon(point_ids: Iterable[int]) -> None:
-    """Have a worker evaluate the alarm rules of these points. Never blocks."""
-    _publisher.put(_Evaluate(tuple(point_ids)))
+def evaluate_soon(values: Sequence[Sequence[Any]]) -> None:
+    """Have a worker evaluate the alarm rules on [point id, ts_us, value, flag]. Never blocks."""
+    if values:
+        _publisher.put(_Evaluate(values))
+
+
+def has_room() -> bool:
+    """Whether news get through quickly enough for more readings to be queued."""
+    return _publisher.queue.qsize() < BACKLOG
+
+
+_watched: dict[str, tuple[float, bool]] = {}
+_client: list[redis.Redis] = []
+
+
+def is_watched(group: str) -> bool:
+    """Whether any browser of any process listens to the group, as of a second ago at most.
+
+    Asks Redis for the group's set, which the channel layer keeps there. True when Redis is slow
+    or down: then the push itself will tell.
+    """
+    checked_at, answer = _watched.get(group, (float("-inf"), True))
+    if time.monotonic() - checked_at < WATCHED_FOR_S:
+        return answer
+    if not _client:
+        _client.append(
+            redis.Redis.from_url(settings.REDIS_URL, socket_timeout=1, socket_connect_timeout=1)
+        )
+    prefix = settings.CHANNEL_LAYERS["default"]["CONFIG"]["prefix"]
+    try:
+        answer = bool(_client[0].zcard(f"{prefix}:group:{group}"))
+    except redis.RedisError:
+        answer = True
+    _watched[group] = (time.monotonic(), answer)
+    return answer

@@ -8,15 +8,34 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
 
-from django.db import connection
-from django.db.backends.utils import CursorWrapper
 from django.db.models import Case, Count, F, IntegerField, Q, QuerySet, Value, When
 
-from facilities.models import Alarm, Asset, AssetLink, Hall, LatestReading, Point
+from facilities.models import Alarm, Asset, AssetLink, Hall, LatestReading, Point, Quality
 from facilities.models.alarm import SEVERITY_ORDER
 from facilities.models.asset import AssetKind
+from facilities.series import MAX_SERIES_POINTS, Series, point_series, wall_series
+from facilities.snapshots import Snapshot, SnapshotValue, snapshot
 
-MAX_SERIES_POINTS = 10_000
+__all__ = [
+    "MAX_SERIES_POINTS",
+    "AssetContext",
+    "CracOverview",
+    "HallOverview",
+    "Neighbour",
+    "PointValue",
+    "RackOverview",
+    "Series",
+    "Snapshot",
+    "SnapshotValue",
+    "alarms",
+    "asset_context",
+    "hall_overview",
+    "latest_values",
+    "open_alarms",
+    "point_series",
+    "snapshot",
+    "wall_series",
+]
 
 
 class PointValue(NamedTuple):
@@ -29,15 +48,6 @@ class PointValue(NamedTuple):
     ts: datetime
     value: float
     quality: int
-
-
-class Series(NamedTuple):
-    """A point's values over time. ``ts`` holds epoch seconds, ascending."""
-
-    tag: str
-    unit: str
-    ts: list[float]
-    values: list[float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +97,8 @@ class HallOverview:
     max_inlet_c: float | None
     max_inlet_rack: str | None
     ts: datetime | None
+    flags: dict[str, int] = field(default_factory=dict)
+    """Quality flag by tag of every value above that is not good."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,51 +145,6 @@ def _point_values(rows: QuerySet[LatestReading]) -> list[PointValue]:
     ]
 
 
-def point_series(*, tag: str, start: datetime, end: datetime, max_points: int = 500) -> Series:
-    """Values of a point with start <= ts <= end, at most ``max_points`` of them.
-
-    When there are more, time is cut into buckets and each gives its lowest and its highest
-    reading, so that no excursion disappears. Raises ``Point.DoesNotExist`` and ``ValueError``.
-    """
-    if start >= end:
-        raise ValueError(f"start {start.isoformat()} is not before end {end.isoformat()}")
-    if not 2 <= max_points <= MAX_SERIES_POINTS:
-        raise ValueError(f"max_points {max_points} is not from 2 to {MAX_SERIES_POINTS}")
-    point = Point.objects.only("pk", "unit").get(tag=tag)
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT extract(epoch FROM ts)::float8, value FROM facilities_reading "
-            "WHERE point_id = %s AND ts >= %s AND ts <= %s ORDER BY ts LIMIT %s",
-            [point.pk, start, end, max_points + 1],
-        )
-        rows = cursor.fetchall()
-        if len(rows) > max_points:
-            rows = _downsampled(cursor, point.pk, start, end, max_points)
-    return Series(tag, point.unit, [row[0] for row in rows], [row[1] for row in rows])
-
-
-def _downsampled(
-    cursor: CursorWrapper, point_id: int, start: datetime, end: datetime, max_points: int
-) -> list[tuple[float, float]]:
-    """Lowest and highest reading of each of ``max_points // 2`` equal buckets, in time order."""
-    low, high = start.timestamp(), end.timestamp()
-    cursor.execute(
-        "SELECT min(ARRAY[value, t]), max(ARRAY[value, t]) FROM ("
-        "  SELECT value, extract(epoch FROM ts)::float8 AS t FROM facilities_reading"
-        "  WHERE point_id = %s AND ts >= %s AND ts <= %s) AS readings "
-        "GROUP BY least(floor((t - %s) / %s), %s)",
-        [
-            point_id,
-            start,
-            end,
-            low,
-            (high - low) / (max_points // 2),
-            max_points // 2 - 1,
-        ],
-    )
-    return sorted({(t, value) for pair in cursor.fetchall() for value, t in pair})
-
-
 def open_alarms() -> QuerySet[Alarm]:
     """Active alarms, worst first, then newest; point, asset, rule and user are selected."""
     return (
@@ -187,7 +154,9 @@ def open_alarms() -> QuerySet[Alarm]:
 
 def alarms() -> QuerySet[Alarm]:
     """Every alarm with its relations, and ``severity_rank`` (0 is critical)."""
-    return Alarm.objects.select_related("point__asset", "rule", "acknowledged_by").annotate(
+    return Alarm.objects.select_related(
+        "point__asset__hall", "rule", "acknowledged_by", "assignee", "maintenance"
+    ).annotate(
         severity_rank=Case(
             *(When(severity=name, then=Value(rank)) for name, rank in SEVERITY_ORDER.items()),
             output_field=IntegerField(),
@@ -204,10 +173,13 @@ def hall_overview(*, hall_slug: str | None = None) -> HallOverview:
     places = (AssetKind.RACK, AssetKind.CRAC, AssetKind.HALL)
     values: dict[str, dict[str, float]] = defaultdict(dict)
     newest: datetime | None = None
+    flags: dict[str, int] = {}
     for value in _point_values(
         LatestReading.objects.filter(point__asset__hall=hall, point__asset__kind__in=places)
     ):
         values[value.asset][value.quantity] = value.value
+        if value.quality != Quality.GOOD:
+            flags[value.tag] = value.quality
         newest = value.ts if newest is None else max(newest, value.ts)
     racks = [
         RackOverview(
@@ -249,6 +221,7 @@ def hall_overview(*, hall_slug: str | None = None) -> HallOverview:
         max_inlet_c=hottest.inlet_c if hottest else None,
         max_inlet_rack=hottest.tag if hottest else None,
         ts=newest,
+        flags=flags,
     )
 
 

@@ -12,12 +12,12 @@ from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402
 from channels.security.websocket import AllowedHostsOriginValidator  # noqa: E402
 from django.conf import settings  # noqa: E402
 
-from facilities.ingest.asgi import PushBodyLimit  # noqa: E402
+from facilities.ingest.asgi import PushApp  # noqa: E402
 from ops_platform.routing import websocket_urlpatterns  # noqa: E402
 
 application = ProtocolTypeRouter(
     {
-        "http": PushBodyLimit(http, limit=settings.MAX_INGEST_BYTES),
+        "http": PushApp(http, limit=settings.MAX_INGEST_BYTES),
         "websocket": AllowedHostsOriginValidator(
             AuthMiddlewareStack(URLRouter(websocket_urlpatterns))
         ),

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
-from urllib.parse import quote
+from urllib.parse import quote, unquote, urlsplit
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
@@ -14,6 +14,7 @@ from environ.fileaware_mapping import FileAwareMapping
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 DEFAULT_PORT = 8000
+STORE_LAYOUTS = ("partitions", "timescaledb", "citus")
 
 #: Every variable the product reads, with the sentence that README's table shows.
 VARIABLES: dict[str, str] = {
@@ -36,6 +37,13 @@ VARIABLES: dict[str, str] = {
     "OPS_PROPOSAL_TTL_S": "Seconds that a proposal waits for a signature (default 900).",
     "OPS_EFFECT_WINDOW_S": "Seconds after an action in which its effect is measured (default 120).",
     "OPS_RETENTION_DAYS": "Days that raw readings are kept (default 400).",
+    "OPS_RETENTION_1M_DAYS": "Days that rollups by minute are kept (default 800).",
+    "OPS_RETENTION_1H_DAYS": "Days that rollups by hour are kept (default 3650).",
+    "OPS_STORE_LAYOUT": "`partitions` (default), `timescaledb` or `citus`: who splits the readings table (docs/store.md).",
+    "OPS_SMTP_URL": "Mail server for alarms, `smtp://user:pw@host:587` (STARTTLS), `smtps://…` or `smtp+plain://…`.",
+    "OPS_MAIL_FROM": "Sender of mails (default `holdpoint@localhost`).",
+    "OPS_PUBLIC_URL": "Address of this installation as people open it, for links in messages.",
+    "OPS_WEBHOOK_PRIVATE": "`true` lets webhooks go to private and loopback addresses (default false).",
     "OPS_MAX_INGEST_BYTES": "Largest body of one push, bytes, after decompression (default 10 MiB).",
 }
 
@@ -70,6 +78,17 @@ class EnergyPrice(NamedTuple):
     currency: str
 
 
+class Smtp(NamedTuple):
+    """A mail server; an empty host means none is set."""
+
+    host: str = ""
+    port: int = 25
+    username: str = ""
+    password: str = ""
+    starttls: bool = False
+    tls: bool = False
+
+
 @dataclass(frozen=True)
 class Config:
     """Everything that the environment decides, parsed once."""
@@ -92,8 +111,15 @@ class Config:
     proposal_ttl_s: int
     effect_window_s: int
     retention_days: int
+    retention_1m_days: int
+    retention_1h_days: int
+    store_layout: str
     max_ingest_bytes: int
     energy_price: EnergyPrice | None
+    smtp: Smtp
+    mail_from: str
+    public_url: str
+    webhook_private: bool
     embedded_database: bool
     embedded_redis: bool
     embedded_llm: bool
@@ -129,6 +155,30 @@ def _energy_price(raw: str) -> EnergyPrice | None:
     if not 0 <= price < float("inf"):
         raise ValueError(f"OPS_ENERGY_PRICE is '{raw}', which is no price")
     return EnergyPrice(price, currency.strip())
+
+
+def _store_layout(raw: str) -> str:
+    if raw not in STORE_LAYOUTS:
+        raise ValueError(f"OPS_STORE_LAYOUT is '{raw}', not one of {', '.join(STORE_LAYOUTS)}")
+    return raw
+
+
+def _smtp(raw: str) -> Smtp:
+    """``smtp`` upgrades by STARTTLS, ``smtps`` is TLS from the start, ``smtp+plain`` neither."""
+    if not raw.strip():
+        return Smtp()
+    parts = urlsplit(raw.strip())
+    ports = {"smtp": 587, "smtps": 465, "smtp+plain": 25}
+    if parts.scheme not in ports or not parts.hostname:
+        raise ValueError("OPS_SMTP_URL must be smtp://HOST, smtps://HOST or smtp+plain://HOST")
+    return Smtp(
+        parts.hostname,
+        parts.port or ports[parts.scheme],
+        unquote(parts.username or ""),
+        unquote(parts.password or ""),
+        parts.scheme == "smtp",
+        parts.scheme == "smtps",
+    )
 
 
 def load(environment: Mapping[str, str]) -> Config:
@@ -172,8 +222,15 @@ def load(environment: Mapping[str, str]) -> Config:
             proposal_ttl_s=env.int("OPS_PROPOSAL_TTL_S", default=900),
             effect_window_s=env.int("OPS_EFFECT_WINDOW_S", default=120),
             retention_days=env.int("OPS_RETENTION_DAYS", default=400),
+            retention_1m_days=env.int("OPS_RETENTION_1M_DAYS", default=800),
+            retention_1h_days=env.int("OPS_RETENTION_1H_DAYS", default=3650),
+            store_layout=_store_layout(env.str("OPS_STORE_LAYOUT", default="partitions")),
             max_ingest_bytes=env.int("OPS_MAX_INGEST_BYTES", default=10 * 1024 * 1024),
             energy_price=_energy_price(env.str("OPS_ENERGY_PRICE", default="")),
+            smtp=_smtp(env.str("OPS_SMTP_URL", default="")),
+            mail_from=env.str("OPS_MAIL_FROM", default="") or "holdpoint@localhost",
+            public_url=env.str("OPS_PUBLIC_URL", default="").rstrip("/"),
+            webhook_private=env.bool("OPS_WEBHOOK_PRIVATE", default=False),
             embedded_database=embedded[0],
             embedded_redis=embedded[1],
             embedded_llm=embedded[2],

@@ -14,7 +14,11 @@ ADDED: dict[str, list[str]] = {
         "approvals.decide_proposal",
         "rag.add_document",
     ],
-    "supervisor": ["facilities.manage_sources", "approvals.decide_high_risk"],
+    "supervisor": [
+        "facilities.manage_sources",
+        "facilities.manage_alarms",
+        "approvals.decide_high_risk",
+    ],
     "admin": [],
 }
 

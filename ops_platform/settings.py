@@ -34,7 +34,14 @@ MAX_INGEST_BYTES = CONFIG.max_ingest_bytes
 PROPOSAL_TTL_S = CONFIG.proposal_ttl_s
 EFFECT_WINDOW_S = CONFIG.effect_window_s
 RETENTION_DAYS = CONFIG.retention_days
+RETENTION_1M_DAYS = CONFIG.retention_1m_days
+RETENTION_1H_DAYS = CONFIG.retention_1h_days
+STORE_LAYOUT = CONFIG.store_layout
 ENERGY_PRICE = CONFIG.energy_price
+SMTP = CONFIG.smtp
+MAIL_FROM = CONFIG.mail_from
+PUBLIC_URL = CONFIG.public_url
+WEBHOOK_PRIVATE = CONFIG.webhook_private
 
 INSTALLED_APPS = [
     "django_prometheus",
@@ -180,6 +187,10 @@ SPECTACULAR_SETTINGS = {
     "ENUM_NAME_OVERRIDES": {
         "AssetKindEnum": "facilities.models.asset.AssetKind",
         "AlarmStateEnum": "facilities.alarms.payload.STATE_CHOICES",
+        "AlarmSeverityEnum": "facilities.models.alarm.Severity",
+        "RuleKindEnum": "facilities.models.alarm.RuleKind",
+        "ChannelKindEnum": "facilities.models.notify.ChannelKind",
+        "DeliveryStateEnum": "facilities.models.notify.DeliveryState",
         "DocumentKindEnum": "rag.models.document.Kind",
         "ProposalStateEnum": "approvals.states.ProposalState",
     },

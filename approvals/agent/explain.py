@@ -65,6 +65,14 @@ def facts(alarm: Alarm, situation: Situation) -> list[str]:
     return sentences
 
 
+def group_facts(consequences: list[str]) -> list[str]:
+    """One sentence about the alarms that are hidden as consequences of this one."""
+    if not consequences:
+        return []
+    named = ", ".join(consequences[:3]) + (" and others" if len(consequences) > 3 else "")
+    return [f"taken for its consequences: {len(consequences)} alarms ({named})"]
+
+
 def rationale(best: Candidate, sentences: list[str], situation: Situation) -> str:
     """Why this action: the facts, what it brings against what is missing, and the step that
     instructs it.

@@ -11,6 +11,7 @@ from django.db.models import F, Q
 from django.utils import timezone
 
 from approvals.agent.choose import MAX_OPTIONS
+from approvals.agent.moved import find_moved
 from approvals.agent.propose import propose_or_attach
 from approvals.agent.rank import Candidate, ranked
 from approvals.agent.steps import decide, enumerate_actions, find_support, gather, vote
@@ -19,6 +20,7 @@ from approvals.audit import AGENT, audit_append
 from approvals.live import push_investigation
 from approvals.models import Investigation, InvestigationOutcome
 from approvals.states import ProposalState
+from facilities.alarms.quiet import quiet_now
 from facilities.models import Alarm
 
 log = logging.getLogger(__name__)
@@ -30,6 +32,8 @@ STALE_AFTER = timedelta(minutes=5)
 # out.
 AGAIN_AFTER = timedelta(seconds=60)
 MAX_ATTEMPTS = 5
+# Alarms queued by one look: a storm of thousands must not bury the worker that evaluates alarms.
+AT_ONCE = 20
 
 
 class Conclusion(NamedTuple):
@@ -42,12 +46,17 @@ class Conclusion(NamedTuple):
 
 
 def alarms_to_investigate() -> list[int]:
-    """Ids of open alarms that nobody has looked at, or that deserve another look now."""
+    """Ids of open alarms that nobody has looked at, or that deserve another look now.
+
+    At most ``AT_ONCE``, oldest first; not those that are hidden as consequences of another alarm,
+    shelved or in maintenance.
+    """
     return list(
         Alarm.objects.filter(cleared_at__isnull=True)
+        .exclude(pk__in=Alarm.objects.filter(quiet_now(timezone.now())).values("pk"))
         .filter(Q(investigation__isnull=True) | _due("investigation__"))
         .order_by("raised_at", "pk")
-        .values_list("pk", flat=True)
+        .values_list("pk", flat=True)[:AT_ONCE]
     )
 
 
@@ -88,7 +97,8 @@ def investigate(*, alarm_id: int) -> str:
 
 def _claim(alarm_id: int) -> Investigation | None:
     now = timezone.now()
-    if not Alarm.objects.filter(pk=alarm_id, cleared_at__isnull=True).exists():
+    held = Alarm.objects.filter(quiet_now(now)).values("pk")
+    if not Alarm.objects.filter(pk=alarm_id, cleared_at__isnull=True).exclude(pk__in=held).exists():
         return None
     with transaction.atomic():
         investigation, created = Investigation.objects.get_or_create(
@@ -113,6 +123,7 @@ def _claim(alarm_id: int) -> Investigation | None:
 
 def _look(alarm: Alarm, timeline: Timeline) -> Conclusion:
     situation, sentences = gather(alarm, timeline)
+    sentences += find_moved(alarm, timeline)
     found = enumerate_actions(situation, timeline)
     if not found:
         return Conclusion(

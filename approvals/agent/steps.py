@@ -12,6 +12,7 @@ from approvals.agent.choose import NONE, choose
 from approvals.agent.rank import Candidate, physics_fit, ranked
 from approvals.agent.support import Support, best_support
 from approvals.agent.timeline import Timeline
+from approvals.canonical import iso_utc
 from approvals.catalogue import KINDS, check_conditions
 from approvals.catalogue.situation import Situation, needed_w
 from approvals.selectors import open_proposal_in_hall
@@ -22,6 +23,8 @@ from facilities.models import Alarm
 # Passages fetched per action kind.
 RETRIEVED = 8
 PROCEDURES = ["eop", "sop", "mop"]
+# How long the agent waits for the slowest source before it goes on with what is there (assumed).
+SNAPSHOT_WAIT_S = 3.0
 
 
 def gather(alarm: Alarm, timeline: Timeline) -> tuple[Situation, list[str]]:
@@ -31,18 +34,29 @@ def gather(alarm: Alarm, timeline: Timeline) -> tuple[Situation, list[str]]:
         "gather", "Read the alarm and the hall", alarm=alarm.pk, point=alarm.point.tag
     ) as step:
         place = hall_of(tag)
-        situation = situation_read(hall=place.hall if place else "", alarm=alarm)
-        sentences = explain.facts(alarm, situation)
+        taken = selectors.snapshot(mode="complete", timeout_s=SNAPSHOT_WAIT_S, reader="agent")
+        situation = situation_read(hall=place.hall if place else "", alarm=alarm, snapshot=taken)
+        hidden = alarm.consequences.filter(cleared_at__isnull=True, suppressed=True)
+        group = list(hidden.order_by("raised_at", "pk").values_list("point__tag", flat=True))
+        sentences = [*explain.facts(alarm, situation), *explain.group_facts(group)]
         context = selectors.asset_context(tag=tag)
         others = selectors.open_alarms().exclude(pk=alarm.pk).values_list("point__tag", flat=True)
         step.output = {
             "facts": sentences,
+            "snapshot": {
+                "at": iso_utc(taken.at),
+                "complete": taken.complete,
+                "waited_s": round(taken.waited_s, 3),
+                "waited_for": taken.slowest,
+                "missing_sources": taken.missing,
+            },
             "readings": len(situation.values),
             "connected": {
                 link: [n.tag for n in near][:12] for link, near in context.neighbours.items()
             },
             "missing_cooling_w": round(needed_w(situation)) if situation.units else 0,
             "other_open_alarms": list(others[:20]),
+            "consequences": group[:20],
         }
     return situation, sentences
 

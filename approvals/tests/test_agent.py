@@ -20,7 +20,7 @@ from approvals.models import AuditEntry, Investigation, Proposal
 from approvals.services import proposal_expire_due
 from approvals.situations import situation_read
 from approvals.tests.conftest import CRAC_2_DOWN, SetValues
-from facilities.models import Alarm, AlarmRule, Point
+from facilities.models import Alarm, AlarmRule, MaintenanceWindow, Point
 
 PROCEDURES = Path(__file__).parents[2] / "rag" / "procedures"
 WARM = {"rack-1-03.inlet_c": 28.6, "rack-2-03.inlet_c": 28.2}
@@ -96,7 +96,7 @@ class TestWithoutModel:
         investigate(alarm_id=_crac_2_alarm().pk)
         found = Investigation.objects.get()
         names = [step["step"] for step in found.timeline]
-        assert names[:2] == ["gather", "enumerate"]
+        assert names[:3] == ["gather", "correlate", "enumerate"]
         assert names[-3:] == ["ask_model", "decide", "propose"]
         assert "retrieve" in names
         asked = next(step for step in found.timeline if step["step"] == "ask_model")
@@ -176,6 +176,36 @@ class TestWithoutModel:
         Investigation.objects.create(alarm=alarm, started_at=dead)
         assert alarms_to_investigate() == [alarm.pk]
         assert investigate(alarm_id=alarm.pk) == "proposed"
+
+    def test_it_looks_at_the_head_of_a_group_not_at_its_consequences(
+        self, set_values: SetValues
+    ) -> None:
+        set_values({**CRAC_2_DOWN, **WARM})
+        head, hidden = _crac_2_alarm(), _hot_alarm()
+        Alarm.objects.filter(pk=hidden.pk).update(root=head, suppressed=True)
+        assert alarms_to_investigate() == [head.pk]
+        assert investigate(alarm_id=hidden.pk) == ""
+        assert investigate(alarm_id=head.pk) == "proposed"
+        assert "taken for its consequences: 1 alarms" in str(Investigation.objects.get().timeline)
+        Alarm.objects.filter(pk=hidden.pk).update(suppressed=False)
+        assert alarms_to_investigate() == [hidden.pk]
+
+    def test_it_leaves_alone_what_is_shelved_or_in_maintenance(self, set_values: SetValues) -> None:
+        set_values(CRAC_2_DOWN)
+        alarm = _crac_2_alarm()
+        now = timezone.now()
+        Alarm.objects.filter(pk=alarm.pk).update(shelved_until=now + timedelta(hours=1))
+        assert (alarms_to_investigate(), investigate(alarm_id=alarm.pk)) == ([], "")
+        window = MaintenanceWindow.objects.create(
+            asset=alarm.point.asset,
+            starts_at=now - timedelta(hours=1),
+            ends_at=now + timedelta(hours=1),
+            reason="belt change",
+        )
+        Alarm.objects.filter(pk=alarm.pk).update(shelved_until=None, maintenance=window)
+        assert (alarms_to_investigate(), investigate(alarm_id=alarm.pk)) == ([], "")
+        MaintenanceWindow.objects.update(ends_at=now)
+        assert alarms_to_investigate() == [alarm.pk]
 
     def test_it_ignores_a_cleared_alarm(self, set_values: SetValues) -> None:
         alarm = _crac_2_alarm()

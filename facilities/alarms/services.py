@@ -1,21 +1,23 @@
-"""Raise, clear and acknowledge: every change is a row, claimed once, told after the commit."""
+"""What people do with alarms: every change is a row, claimed once, told after the commit."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import NamedTuple
 
+from django.contrib.auth import get_user_model
 from django.contrib.auth.base_user import AbstractBaseUser
+from django.core.exceptions import ValidationError
 from django.db import transaction
 
-from facilities import live
-from facilities.models import Alarm, AlarmEvent, AlarmRule
+from facilities.models import Alarm, AlarmEvent, AlarmPolicy, Shelf
 from facilities.models.alarm import AlarmEventKind
-from facilities.models.point import Point
-from facilities.signals import alarm_acknowledged, alarm_raised
+from facilities.signals import alarm_acknowledged
 
-from .payload import alarm_payload
+from . import announce
+from .lifecycle import Clear, alarms_clear
+from .notify import escalation
 
 
 class Acknowledgement(NamedTuple):
@@ -25,40 +27,17 @@ class Acknowledgement(NamedTuple):
     changed: bool
 
 
-def alarm_raise(*, point: Point, rule: AlarmRule, value: float, ts: datetime) -> Alarm:
-    """Open an alarm. The caller holds the point's evaluation lock and a transaction."""
-    alarm = Alarm.objects.create(
-        point=point,
-        rule=rule,
-        severity=rule.severity,
-        message=rule.message or rule.name,
-        value=value,
-        peak_value=value,
-        raised_at=ts,
-    )
-    AlarmEvent.objects.create(alarm=alarm, at=ts, event=AlarmEventKind.RAISED)
-    _tell(alarm.pk, AlarmEventKind.RAISED)
-    transaction.on_commit(
-        partial(alarm_raised.send_robust, sender=Alarm, alarm_id=alarm.pk), robust=True
-    )
-    return alarm
-
-
 def alarm_clear(*, alarm_id: int, ts: datetime, note: str = "") -> bool:
     """Close an active alarm; False when another call did already."""
     with transaction.atomic():
-        hit = Alarm.objects.filter(pk=alarm_id, cleared_at__isnull=True).update(cleared_at=ts)
-        if hit != 1:
-            return False
-        AlarmEvent.objects.create(alarm_id=alarm_id, at=ts, event=AlarmEventKind.CLEARED, note=note)
-        _tell(alarm_id, AlarmEventKind.CLEARED)
-    return True
+        return alarms_clear(clears=[Clear(alarm_id, ts)], note=note) == 1
 
 
 def alarm_acknowledge(*, alarm_id: int, user: AbstractBaseUser, note: str = "") -> Acknowledgement:
     """Acknowledge an alarm for ``user``; a second call changes nothing and returns the first's.
 
-    The caller has checked ``facilities.acknowledge_alarm``. Raises ``Alarm.DoesNotExist``.
+    Its escalation ends. The caller has checked ``facilities.acknowledge_alarm``. Raises
+    ``Alarm.DoesNotExist``.
     """
     now = datetime.now(UTC)
     with transaction.atomic():
@@ -66,17 +45,11 @@ def alarm_acknowledge(*, alarm_id: int, user: AbstractBaseUser, note: str = "") 
             acknowledged_at=now, acknowledged_by=user.pk
         )
         if hit:
-            AlarmEvent.objects.create(
-                alarm_id=alarm_id,
-                at=now,
-                event=AlarmEventKind.ACKNOWLEDGED,
-                actor_id=user.pk,
-                note=note,
-            )
-            _tell(alarm_id, AlarmEventKind.ACKNOWLEDGED)
+            _event(alarm_id, now, AlarmEventKind.ACKNOWLEDGED, user, note)
+            escalation.stop(alarm_ids=[alarm_id], why=f"acknowledged by {user.get_username()}")
         alarm = _with_relations(alarm_id)
         if hit:
-            announce = partial(
+            announce_it = partial(
                 alarm_acknowledged.send,
                 sender=Alarm,
                 alarm_id=alarm_id,
@@ -84,19 +57,123 @@ def alarm_acknowledge(*, alarm_id: int, user: AbstractBaseUser, note: str = "") 
                 actor=user.get_username(),
                 note=note,
             )
-            transaction.on_commit(announce, robust=True)
+            transaction.on_commit(announce_it, robust=True)
         return Acknowledgement(alarm, bool(hit))
 
 
+def alarms_acknowledge(
+    *, alarm_ids: list[int], user: AbstractBaseUser, note: str = ""
+) -> list[Acknowledgement]:
+    """Acknowledge several, a whole group for example; those that do not exist are left out."""
+    done = []
+    for alarm_id in Alarm.objects.filter(pk__in=alarm_ids).values_list("pk", flat=True):
+        done.append(alarm_acknowledge(alarm_id=alarm_id, user=user, note=note))
+    return done
+
+
+@transaction.atomic
+def alarm_assign(*, alarm_id: int, user: AbstractBaseUser, assignee: str | None) -> Alarm:
+    """Give the alarm to somebody by user name, or (None) to nobody.
+
+    Raises ``Alarm.DoesNotExist``, and ``ValidationError`` for a name that cannot have it.
+    """
+    person = None
+    if assignee:
+        person = get_user_model()._default_manager.filter(username=assignee).first()
+        if person is None or not person.is_active:
+            raise ValidationError({"assignee": f"there is no active user {assignee!r}"})
+        if not person.has_perm("facilities.acknowledge_alarm"):
+            raise ValidationError(
+                {"assignee": f"{assignee} may not handle alarms; name an operator"}
+            )
+    alarm = Alarm.objects.select_for_update(of=("self",)).get(pk=alarm_id)
+    if alarm.assignee_id != (person.pk if person else None):
+        alarm.assignee_id = person.pk if person else None
+        alarm.save(update_fields=["assignee"])
+        note = f"to {assignee}" if person else "to nobody"
+        _event(alarm_id, datetime.now(UTC), AlarmEventKind.ASSIGNED, user, note)
+    return _with_relations(alarm_id)
+
+
+@transaction.atomic
+def alarm_note(*, alarm_id: int, user: AbstractBaseUser, text: str) -> Alarm:
+    """Add a note to the alarm's history. Raises ``Alarm.DoesNotExist``."""
+    alarm = _with_relations(alarm_id)
+    _event(alarm_id, datetime.now(UTC), AlarmEventKind.NOTED, user, text)
+    return alarm
+
+
+@transaction.atomic
+def alarm_shelve(*, alarm_id: int, user: AbstractBaseUser, seconds: float, reason: str) -> Alarm:
+    """Put the alarm's point and rule on the shelf: recorded, but nobody is told, until then.
+
+    Raises ``Alarm.DoesNotExist``, and ``ValidationError`` when it protects people or the time is
+    longer than the policy allows.
+    """
+    alarm = _with_relations(alarm_id)
+    most = AlarmPolicy.current().max_shelve_s
+    if not 60 <= seconds <= most:
+        raise ValidationError(
+            {"minutes": f"{seconds / 60:g} min is not from 1 to {most / 60:g} min (alarm policy)"}
+        )
+    if alarm.safety:
+        raise ValidationError(
+            f"{alarm.rule.name} on {alarm.point.tag} protects people and is never shelved; "
+            "a maintenance window that covers safety alarms holds it back during a test"
+        )
+    now = datetime.now(UTC)
+    until = now + timedelta(seconds=seconds)
+    Shelf.objects.update_or_create(
+        point_id=alarm.point_id,
+        rule_id=alarm.rule_id,
+        defaults={
+            "since": now,
+            "until": until,
+            "reason": reason,
+            "automatic": False,
+            "shelved_by_id": user.pk,
+        },
+    )
+    Alarm.objects.filter(pk=alarm_id).update(shelved_until=until)
+    escalation.stop(alarm_ids=[alarm_id], why=f"shelved by {user.get_username()}")
+    _event(
+        alarm_id,
+        now,
+        AlarmEventKind.SHELVED,
+        user,
+        f"until {until:%Y-%m-%d %H:%M} UTC: {reason}"[:500],
+    )
+    return _with_relations(alarm_id)
+
+
+@transaction.atomic
+def alarm_unshelve(*, alarm_id: int, user: AbstractBaseUser | None, note: str = "") -> Alarm:
+    """Take it from the shelf; an alarm that is still active is told again.
+
+    Raises ``Alarm.DoesNotExist``.
+    """
+    now = datetime.now(UTC)
+    alarm = _with_relations(alarm_id)
+    Shelf.objects.filter(point=alarm.point_id, rule=alarm.rule_id).delete()
+    hit = Alarm.objects.filter(
+        point=alarm.point_id, rule=alarm.rule_id, shelved_until__gt=now
+    ).update(shelved_until=None)
+    if hit:
+        _event(alarm_id, now, AlarmEventKind.UNSHELVED, user, note)
+        told = announce.audible([alarm_id], now)
+        escalation.start(alarm_ids=told, now=now)
+        announce.signal_on_commit(told)
+    return _with_relations(alarm_id)
+
+
 def _with_relations(alarm_id: int) -> Alarm:
-    return Alarm.objects.select_related("point__asset", "rule", "acknowledged_by").get(pk=alarm_id)
+    return announce.relations().get(pk=alarm_id)
 
 
-def _tell(alarm_id: int, event: str) -> None:
-    transaction.on_commit(partial(_push, alarm_id, str(event)), robust=True)
-
-
-def _push(alarm_id: int, event: str) -> None:
-    alarm = Alarm.objects.filter(pk=alarm_id).exists() and _with_relations(alarm_id)
-    if alarm:
-        live.push("alarms", {"type": "alarm", "event": event, "alarm": alarm_payload(alarm)})
+def _event(
+    alarm_id: int, at: datetime, event: AlarmEventKind, user: AbstractBaseUser | None, note: str
+) -> None:
+    AlarmEvent.objects.create(
+        alarm_id=alarm_id, at=at, event=event, actor_id=user.pk if user else None, note=note
+    )
+    announce.tell_on_commit([alarm_id], event)

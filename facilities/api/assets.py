@@ -109,6 +109,10 @@ class HallOverviewSerializer(serializers.Serializer[Any]):
     max_inlet_c = serializers.FloatField(allow_null=True)
     max_inlet_rack = serializers.CharField(allow_null=True)
     ts = serializers.DateTimeField(allow_null=True)
+    flags = serializers.DictField(
+        child=serializers.IntegerField(),
+        help_text="QARTOD flag by point tag of every value here that is not good",
+    )
 
 
 class FacilityOverview(APIView):

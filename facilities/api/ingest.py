@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Any, cast
 
-from django.conf import settings
-from django.db import InterfaceError, OperationalError, transaction
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.db import transaction
+from django.http import HttpResponse
 from django.utils.decorators import method_decorator
 from drf_spectacular.utils import OpenApiExample, OpenApiResponse, extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from facilities.ingest.errors import IngestError, too_large
-from facilities.ingest.formats import native
-from facilities.ingest.service import authenticate, ingest
-
-logger = logging.getLogger(__name__)
-
-RETRY_AFTER_S = 2
+from facilities.api.push import take_push
+from facilities.ingest.formats.native import NATIVE
 
 
 class ReadingSerializer(serializers.Serializer[Any]):
@@ -52,6 +45,9 @@ class RejectedSerializer(serializers.Serializer[Any]):
             "future_timestamp",
             "too_old",
             "malformed",
+            "bad_mapping",
+            "bad_unit",
+            "bad_series",
         ]
     )
     detail = serializers.CharField()
@@ -114,47 +110,4 @@ class ReadingsView(APIView):
     )
     def post(self, request: Request) -> HttpResponse:
         """Store a batch."""
-        try:
-            return _answer(request._request)
-        except IngestError as error:
-            response = JsonResponse(
-                {"code": error.code, "detail": error.detail}, status=error.status
-            )
-            if error.status == 401:
-                response["WWW-Authenticate"] = "Token"
-            return response
-        except (OperationalError, InterfaceError) as error:
-            logger.warning("readings refused, the database is away: %s", error)
-            response = JsonResponse(
-                {
-                    "code": "database_unavailable",
-                    "detail": "the database is away, nothing of this request is stored; "
-                    f"send it again in {RETRY_AFTER_S} s",
-                },
-                status=503,
-            )
-            response["Retry-After"] = str(RETRY_AFTER_S)
-            return response
-
-
-def _answer(request: HttpRequest) -> HttpResponse:
-    limit = settings.MAX_INGEST_BYTES
-    if _declared_length(request) > limit:
-        raise too_large(limit)
-    sender = authenticate(request.headers.get("Authorization", ""))
-    body = request.read(limit + 1)
-    if len(body) > limit:
-        raise too_large(limit)
-    encoding = request.headers.get("Content-Encoding", "").strip().lower()
-    items = native.parse(native.decompress(body, encoding, limit=limit), request.content_type or "")
-    result = ingest(items=items, sender=sender)
-    return JsonResponse(
-        {"accepted": result.accepted, "rejected": [r._asdict() for r in result.rejected]}
-    )
-
-
-def _declared_length(request: HttpRequest) -> int:
-    try:
-        return int(request.headers.get("Content-Length") or 0)
-    except ValueError:
-        raise IngestError(400, "malformed", "Content-Length is not a number") from None
+        return take_push(NATIVE, request._request)

@@ -1,187 +1,89 @@
-"""Each item becomes a reading or a rejection with its reason. Pure: no database, no clock."""
+"""Which converted samples may be stored. Pure and vectorised: no database, no clock.
+
+The treatment of everything odd is the table in docs/ingestion.md.
+"""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
-from typing import Any, Final, NamedTuple
+from dataclasses import dataclass
+from typing import Final
 
-from facilities.ingest.formats.native import Malformed
-from facilities.ingest.points import PointFacts
+import numpy as np
+import numpy.typing as npt
 
-MAX_FUTURE_S: Final = 300.0
+from facilities.ingest.points import PointColumns
+from facilities.ingest.samples import Batch, is_stale
+
+MAX_FUTURE_S: Final = 300
 """How far a source's clock may run ahead; assumed."""
 
-MS_FROM: Final = 1e11
-"""Epoch numbers from here on are milliseconds: as seconds they would lie beyond the year 5138."""
+OLDEST_US: Final = -62_135_596_800_000_000
+"""0001-01-01: what both Python and PostgreSQL can write as a date."""
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
-
-
-class ValidReading(NamedTuple):
-    """A reading that may be stored. ``ts_us``: microseconds since 1970-01-01 UTC."""
-
-    point: PointFacts
-    ts_us: int
-    value: float
+Mask = npt.NDArray[np.bool_]
 
 
-class Rejection(NamedTuple):
-    """Why the item at ``index`` was not taken."""
+@dataclass(slots=True)
+class Verdict:
+    """What is stored (``good``) and which samples are stale markers (``stale``); the rest is not
+    taken, and ``reason`` says why.
+    """
 
-    index: int  # type: ignore[assignment]  # a field, as the API names it; hides tuple.index
-    code: str
-    detail: str
+    columns: PointColumns
+    batch: Batch
+    good: Mask
+    stale: Mask
+    now_us: int
+    retention_us: int
 
+    def bad(self) -> npt.NDArray[np.intp]:
+        """Positions of the samples that are not taken."""
+        return np.flatnonzero(~(self.good | self.stale))
 
-class Validated(NamedTuple):
-    """The two halves of a batch. ``len(readings) + len(rejected)`` is its size."""
-
-    readings: list[ValidReading]
-    rejected: list[Rejection]
-
-
-class _BadTimestamp(Exception):
-    pass
+    def reason(self, at: int) -> tuple[str, str]:
+        """Code and sentence for the bad sample at a position."""
+        row = int(self.batch.row[at])
+        ts_us, value = int(self.batch.ts_us[at]), float(self.batch.value[at])
+        tag, unit = self.columns.tags[row], self.columns.units[row]
+        if not np.isfinite(value):
+            return "bad_value", f"point {tag}: {value} is not a finite number; leave it out"
+        if ts_us > self.now_us + MAX_FUTURE_S * 1_000_000:
+            return (
+                "future_timestamp",
+                f"point {tag}: the time is {(ts_us - self.now_us) / 1e6:.0f} s ahead of this "
+                f"server, at most {MAX_FUTURE_S} s is taken; check the source's clock",
+            )
+        if ts_us < self.now_us - self.retention_us or ts_us < OLDEST_US:
+            return (
+                "too_old",
+                f"point {tag}: the time is {(self.now_us - ts_us) / 86_400e6:.0f} days ago, "
+                f"readings are kept {self.retention_us / 86_400e6:.0f} days",
+            )
+        low, high = float(self.columns.low[row]), float(self.columns.high[row])
+        side = "below" if value < low else "above"
+        return (
+            "out_of_range",
+            f"point {tag}: {value:g} {unit} is {side} its range {low:g}…{high:g} {unit}",
+        )
 
 
 def validate(
-    items: Sequence[Any],
-    points: Mapping[str, PointFacts],
-    *,
-    now: float,
-    retention_s: float,
-) -> Validated:
-    """Check every item. ``now`` is epoch seconds; older than ``retention_s`` is too old.
+    columns: PointColumns, batch: Batch, *, strict: Mask, now_us: int, retention_us: int
+) -> Verdict:
+    """Judge every sample; about 15 ns each. Raises nothing.
 
-    Raises nothing: whatever an item holds ends in one of the two lists.
+    Not taken are NaN and infinities (``bad_value``), times more than ``MAX_FUTURE_S`` ahead of
+    ``now_us`` (``future_timestamp``) or further back than ``retention_us`` (``too_old``), and,
+    where ``strict``, values outside the point's range (``out_of_range``). The others outside the
+    range are stored; their quality flag says FAIL.
     """
-    readings: list[ValidReading] = []
-    rejected: list[Rejection] = []
-    latest_us = int((now + MAX_FUTURE_S) * 1e6)
-    oldest_us = int((now - retention_s) * 1e6)
-    stamps: dict[str, int] = {}  # sources stamp a whole scan with one time
-    take = readings.append
-    for index, item in enumerate(items):
-        try:
-            tag, stamp, value = item["point"], item["ts"], item["value"]
-        except (KeyError, TypeError, IndexError):
-            rejected.append(Rejection(index, "malformed", _missing(item)))
-            continue
-        try:
-            facts = points[tag]
-        except (KeyError, TypeError):
-            rejected.append(_unknown_point(index, tag))
-            continue
-        kind = type(value)
-        if kind is int:
-            try:
-                value = float(value)
-            except OverflowError:
-                value = math.inf
-        elif kind is not float:
-            rejected.append(
-                Rejection(index, "bad_value", f"point {tag}: {show(value)} is not a number")
-            )
-            continue
-        if not facts.low <= value <= facts.high or value - value != 0.0:
-            rejected.append(_bad_number(index, facts, value))
-            continue
-        try:
-            if type(stamp) is str:
-                ts_us = stamps.get(stamp)
-                if ts_us is None:
-                    ts_us = stamps[stamp] = _from_text(stamp)
-            else:
-                ts_us = _from_number(stamp)
-        except _BadTimestamp as error:
-            rejected.append(Rejection(index, "bad_timestamp", f"point {tag}: {error}"))
-            continue
-        if not oldest_us <= ts_us <= latest_us:
-            rejected.append(_out_of_time(index, tag, ts_us, now, retention_s))
-            continue
-        take(ValidReading(facts, ts_us, value))
-    return Validated(readings, rejected)
-
-
-def show(value: Any) -> str:
-    """Quote a foreign value, at most 60 characters."""
-    if isinstance(value, int) and not isinstance(value, bool) and abs(value) > 10**60:
-        return "a whole number of more than 60 digits"
-    if isinstance(value, dict | list):
-        return "an object" if isinstance(value, dict) else "a list"
-    text = ascii(value[:80]) if isinstance(value, str) else str(value)
-    return text if len(text) <= 60 else text[:57] + "…"
-
-
-def _missing(item: Any) -> str:
-    if isinstance(item, Malformed):
-        return item.reason
-    if not isinstance(item, dict):
-        return f"{show(item)} is not an object with point, ts and value"
-    missing = [key for key in ("point", "ts", "value") if key not in item]
-    return f"{' and '.join(missing)} missing; a reading has point, ts and value"
-
-
-def _unknown_point(index: int, tag: Any) -> Rejection:
-    if not isinstance(tag, str):
-        return Rejection(index, "malformed", f"point must be a tag in text, not {show(tag)}")
-    return Rejection(
-        index,
-        "unknown_point",
-        f"point {show(tag)} is not in the data list; add it to the facility file or correct the tag",
+    row, ts_us, value = batch.row, batch.ts_us, batch.value
+    timely = (ts_us <= now_us + MAX_FUTURE_S * 1_000_000) & (
+        ts_us >= max(now_us - retention_us, OLDEST_US)
     )
-
-
-def _bad_number(index: int, facts: PointFacts, value: float) -> Rejection:
-    if not math.isfinite(value):
-        return Rejection(
-            index, "bad_value", f"point {facts.tag}: {value} is not a finite number; leave it out"
-        )
-    side = "below" if value < facts.low else "above"
-    return Rejection(
-        index,
-        "out_of_range",
-        f"point {facts.tag}: {value:g} {facts.unit} is {side} its range "
-        f"{facts.low:g}…{facts.high:g} {facts.unit}",
-    )
-
-
-def _from_text(stamp: str) -> int:
-    try:
-        parsed = datetime.fromisoformat(stamp)
-    except ValueError:
-        raise _BadTimestamp(f"{show(stamp)} is not a time such as 2026-03-01T12:00:00Z") from None
-    if parsed.tzinfo is None:
-        raise _BadTimestamp(f"{show(stamp)} has no time zone; add Z or +01:00")
-    try:
-        return (parsed - _EPOCH) // _MICROSECOND
-    except OverflowError:
-        raise _BadTimestamp(f"{show(stamp)} is outside the calendar") from None
-
-
-def _from_number(stamp: Any) -> int:
-    if type(stamp) is not int and type(stamp) is not float:
-        raise _BadTimestamp(f"{show(stamp)} is not a time; send ISO 8601 text or epoch seconds")
-    if not -1e15 < stamp < 1e15:  # NaN and infinity fail this too
-        raise _BadTimestamp(f"{show(stamp)} is no epoch time in seconds or milliseconds")
-    return round(stamp * 1e3) if abs(stamp) >= MS_FROM else round(stamp * 1e6)
-
-
-def _out_of_time(index: int, tag: str, ts_us: int, now: float, retention_s: float) -> Rejection:
-    ahead = ts_us / 1e6 - now
-    if ahead > 0:
-        return Rejection(
-            index,
-            "future_timestamp",
-            f"point {tag}: the time is {ahead:.0f} s ahead of this server, at most "
-            f"{MAX_FUTURE_S:.0f} s is taken; check the source's clock",
-        )
-    return Rejection(
-        index,
-        "too_old",
-        f"point {tag}: the time is {-ahead / 86400:.0f} days ago, readings are kept "
-        f"{retention_s / 86400:.0f} days",
-    )
+    good = timely & np.isfinite(value)
+    with np.errstate(invalid="ignore"):
+        inside = (value >= columns.low[row]) & (value <= columns.high[row])
+    good &= inside | ~strict
+    stale = timely & is_stale(value) if not good.all() else np.zeros(len(row), np.bool_)
+    return Verdict(columns, batch, good, stale, now_us, retention_us)

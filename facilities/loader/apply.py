@@ -18,6 +18,7 @@ from facilities.models import (
     Point,
     Rack,
     Reading,
+    RedundancyGroup,
     Site,
 )
 from facilities.models.asset import AssetKind
@@ -67,10 +68,14 @@ class Apply:
         assets = self._assets(site, halls, racks)
         points = self._points(assets)
         links = self._links(assets)
+        groups = self._redundancy(points)
         rules = self._rules(points)
         self.problems.raise_if_any()
         extra: dict[str, models.QuerySet[Any]] = {
             "rules": AlarmRule.objects.exclude(name__in=rules),
+            "redundancy groups": RedundancyGroup.objects.filter(
+                pk__in=RedundancyGroup.objects.filter(points__asset__site=site).values("pk")
+            ).exclude(name__in=groups),
             "links": AssetLink.objects.filter(source__site=site).exclude(pk__in=links),
             "points": Point.objects.filter(asset__site=site).exclude(tag__in=points),
             "assets": Asset.objects.filter(site=site).exclude(tag__in=assets),
@@ -259,20 +264,55 @@ class Apply:
 
     def _links(self, assets: dict[str, Asset]) -> list[int]:
         existing = {
-            (link.kind, link.source_id, link.target_id): link.pk
+            (link.kind, link.source_id, link.target_id): link
             for link in AssetLink.objects.filter(source__in=assets.values())
         }
-        wanted = [
-            (row.kind, assets[row.source].pk, assets[row.target].pk) for row in self.facility.links
-        ]
-        new = AssetLink.objects.bulk_create(
-            AssetLink(kind=kind, source_id=source, target_id=target)
-            for kind, source, target in wanted
-            if (kind, source, target) not in existing
-        )
+        kept, new, changed = [], [], []
+        for row in self.facility.links:
+            key = (row.kind, assets[row.source].pk, assets[row.target].pk)
+            link = existing.get(key)
+            if link is None:
+                new.append(
+                    AssetLink(
+                        kind=key[0], source_id=key[1], target_id=key[2], attributes=row.attributes
+                    )
+                )
+                continue
+            kept.append(link.pk)
+            if link.attributes != row.attributes:
+                link.attributes = row.attributes
+                changed.append(link)
+        AssetLink.objects.bulk_create(new)
+        AssetLink.objects.bulk_update(changed, ["attributes"], batch_size=500)
         self.created += len(new)
-        self.unchanged += len(wanted) - len(new)
-        return [existing[key] for key in wanted if key in existing] + [link.pk for link in new]
+        self.updated += len(changed)
+        self.unchanged += len(kept) - len(changed)
+        return kept + [link.pk for link in new]
+
+    def _redundancy(self, points: dict[str, Point]) -> list[str]:
+        """Groups with their points and reference; a group that changed is written anew."""
+        existing = {
+            group.name: group for group in RedundancyGroup.objects.prefetch_related("points")
+        }
+        for row in self.facility.redundancy:
+            reference_id = points[row.reference].pk if row.reference else None
+            ids = {points[tag].pk for tag in row.points}
+            group = existing.get(row.name)
+            if group is None:
+                group = RedundancyGroup.objects.create(
+                    name=row.name, reference_id=reference_id, tolerance=row.tolerance
+                )
+                self.created += 1
+            else:
+                same = (group.reference_id, group.tolerance) == (reference_id, row.tolerance)
+                if same and {point.pk for point in group.points.all()} == ids:
+                    self.unchanged += 1
+                    continue
+                group.reference_id, group.tolerance = reference_id, row.tolerance
+                group.save()
+                self.updated += 1
+            group.points.set(ids)
+        return [row.name for row in self.facility.redundancy]
 
     def _rules(self, points: dict[str, Point]) -> dict[str, AlarmRule]:
         wanted = {
@@ -290,6 +330,9 @@ class Apply:
                     "message": row.message,
                     "basis": row.basis,
                     "enabled": row.enabled,
+                    "kind": row.type,
+                    "parameters": row.parameters,
+                    "safety": row.safety,
                 },
             )
             for row in self.facility.rules
@@ -334,7 +377,7 @@ def _prune(extra: dict[str, models.QuerySet[Any]]) -> int:
     count, _ = alarms.delete()
     Reading.objects.filter(point_id__in=points).delete()
     LatestReading.objects.filter(point_id__in=points).delete()
-    for name in ("rules", "links", "points", "assets", "racks", "halls"):
+    for name in ("rules", "redundancy groups", "links", "points", "assets", "racks", "halls"):
         deleted, _ = extra[name].delete()
         count += deleted
     return count

@@ -5,11 +5,13 @@ from __future__ import annotations
 import zoneinfo
 from collections.abc import Iterable
 
-from facilities.models.alarm import Severity
+from facilities.alarms.kinds import KINDS
+from facilities.models.alarm import RuleKind, Severity
 from facilities.models.asset import AssetKind, LinkKind
 from facilities.tags import ASSET_TAG, QUANTITY
 
 from .document import AssetRow, Facility, PointRow, RuleRow
+from .links import link_problems
 from .problems import Problems
 
 
@@ -40,6 +42,7 @@ class Checks:
         self._templates()
         self._assets()
         self._links()
+        self._redundancy()
         self._rules()
 
     def _unique(self, what: str, rows: Iterable[tuple[str, int]]) -> None:
@@ -210,6 +213,34 @@ class Checks:
             if key in seen:
                 self.add(link.line, f"{who} ({link.kind}) is on line {seen[key]} already")
             seen.setdefault(key, link.line)
+            for problem in link_problems(link.attributes):
+                self.add(link.line, f"{who}: {problem}")
+
+    def _redundancy(self) -> None:
+        self._unique("redundancy group", ((row.name, row.line) for row in self.facility.redundancy))
+        taken: dict[str, str] = {}
+        for group in self.facility.redundancy:
+            who = f"redundancy group {group.name}"
+            units: dict[str, str] = {}
+            for tag in group.points:
+                asset, _, quantity = tag.rpartition(".")
+                found = [row for row in self._points_by_tag(asset) if row.quantity == quantity]
+                if not found:
+                    self.add(group.line, f"{who}: point {tag!r} is not in the file")
+                    continue
+                units[tag] = found[0].unit
+                if tag in taken:
+                    self.add(group.line, f"{who}: point {tag} is in group {taken[tag]} already")
+                taken.setdefault(tag, group.name)
+            if len(group.points) < 2:
+                self.add(group.line, f"{who}: name at least two points to compare")
+            if len(set(units.values())) > 1:
+                said = ", ".join(f"{tag} in {unit or '1'}" for tag, unit in units.items())
+                self.add(group.line, f"{who}: units differ: {said}")
+            if group.reference and group.reference not in group.points:
+                self.add(group.line, f"{who}: reference {group.reference} is not one of its points")
+            if group.tolerance is not None and group.tolerance <= 0:
+                self.add(group.line, f"{who}: tolerance {group.tolerance:g} must be above 0")
 
     def _rules(self) -> None:
         self._unique("rule", ((row.name, row.line) for row in self.facility.rules))
@@ -233,9 +264,10 @@ class Checks:
                 f"{who}: clear {rule.clear_level:g} is {rule.comparator} its raise level "
                 f"{rule.raise_level:g}; the alarm would clear at once",
             )
+        self._rule_type(rule, who)
         point = self._rule_point(rule, who)
-        if point is None or point.range is None:
-            return
+        if point is None or point.range is None or rule.type != RuleKind.THRESHOLD:
+            return  # other kinds judge a slope, an age, a flag: not in the unit of the range
         low, high = point.range
         for name, level in (("raise", rule.raise_level), ("clear", rule.clear_level)):
             if not low <= level <= high:
@@ -244,6 +276,14 @@ class Checks:
                     f"{who}: {name} level {level:g} is outside the range "
                     f"{span(point.range, point.unit)} of {point.quantity} (line {point.line})",
                 )
+
+    def _rule_type(self, rule: RuleRow, who: str) -> None:
+        """Let the rule's kind judge its parameters."""
+        if rule.type not in RuleKind.values:
+            self._missing(rule.line, who, "type", rule.type, RuleKind.values)
+            return
+        for problem in KINDS[rule.type].problems(rule.parameters):
+            self.add(rule.line, f"{who} ({rule.type}): {problem}")
 
     def _rule_point(self, rule: RuleRow, who: str) -> PointRow | None:
         """Find the point row the rule is about; note when there is none."""

@@ -81,6 +81,18 @@ class LinkRow:
     kind: str
     source: str
     target: str
+    attributes: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class RedundancyRow:
+    """Points that measure the same; ``tolerance`` in their unit."""
+
+    line: int
+    name: str
+    points: tuple[str, ...]
+    reference: str
+    tolerance: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +110,9 @@ class RuleRow:
     message: str
     basis: str
     enabled: bool
+    type: str = "threshold"
+    parameters: dict[str, Any] = field(default_factory=dict)
+    safety: bool = False
 
 
 @dataclass(slots=True)
@@ -111,6 +126,7 @@ class Facility:
     template_lines: dict[str, int] = field(default_factory=dict)
     assets: list[AssetRow] = field(default_factory=list)
     links: list[LinkRow] = field(default_factory=list)
+    redundancy: list[RedundancyRow] = field(default_factory=list)
     rules: list[RuleRow] = field(default_factory=list)
 
     def points_of(self, asset: AssetRow) -> list[PointRow]:
@@ -120,7 +136,16 @@ class Facility:
         return list(rows.values())
 
 
-SECTIONS = ("site", "halls", "racks", "point_templates", "assets", "links", "alarm_rules")
+SECTIONS = (
+    "site",
+    "halls",
+    "racks",
+    "point_templates",
+    "assets",
+    "links",
+    "redundancy_groups",
+    "alarm_rules",
+)
 
 
 def read_document(path: Path, problems: Problems) -> Facility:
@@ -145,6 +170,9 @@ def read_document(path: Path, problems: Problems) -> Facility:
     for item in top.items("links"):
         for one in repeated(item):
             facility.links.append(_link(one))
+    for item in top.items("redundancy_groups"):
+        for one in repeated(item):
+            facility.redundancy.append(_redundancy(one))
     for item in top.items("alarm_rules"):
         facility.rules.append(_rule(item))
     top.finish()
@@ -255,12 +283,33 @@ def _asset(item: Fields) -> AssetRow:
     return row
 
 
+def _redundancy(item: Fields) -> RedundancyRow:
+    points = plain(item.raw("points"))
+    if not isinstance(points, list) or not all(isinstance(tag, str) for tag in points):
+        item.problem("points", "must be a list of point tags")
+        points = []
+    row = RedundancyRow(
+        line=item.line,
+        name=item.text("name"),
+        points=tuple(points),
+        reference=item.text("reference", ""),
+        tolerance=item.maybe_number("tolerance"),
+    )
+    item.finish()
+    return row
+
+
 def _link(item: Fields) -> LinkRow:
+    attributes = plain(item.raw("attributes")) or {}
+    if not isinstance(attributes, dict):
+        item.problem("attributes", "must be a mapping of names to values")
+        attributes = {}
     row = LinkRow(
         line=item.line,
         kind=item.text("kind"),
         source=item.text("source"),
         target=item.text("target"),
+        attributes=attributes,
     )
     item.finish()
     return row
@@ -273,6 +322,10 @@ def _rule(item: Fields) -> RuleRow:
         item.problems.add(
             item.line, f"rule {name}: give either above or below, exactly one of them"
         )
+    parameters = plain(item.raw("parameters")) or {}
+    if not isinstance(parameters, dict):
+        item.problem("parameters", "must be a mapping of names to values")
+        parameters = {}
     level = above if above is not None else below
     clear = item.maybe_number("clear")
     row = RuleRow(
@@ -289,6 +342,9 @@ def _rule(item: Fields) -> RuleRow:
         message=item.text("message", ""),
         basis=item.text("basis", ""),
         enabled=item.flag("enabled", True),
+        type=item.text("type", "threshold"),
+        parameters=parameters,
+        safety=item.flag("safety", False),
     )
     item.finish()
     return row

@@ -6,6 +6,7 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.urls import reverse
+from django.utils import timezone
 
 from .asset import AssetKind
 from .point import Point
@@ -20,6 +21,9 @@ class Severity(models.TextChoices):
     LOW = "low", "Low"
 
 
+SAFETY_KINDS = frozenset({AssetKind.LEAK_DETECTOR.value, AssetKind.FIRE_PANEL.value})
+"""Every alarm of these protects people, whatever its rule says."""
+
 SEVERITY_ORDER = {name: rank for rank, name in enumerate(Severity.values)}
 
 
@@ -30,15 +34,31 @@ class Comparator(models.TextChoices):
     BELOW = "below", "Below"
 
 
-class AlarmRule(models.Model):
-    """A threshold on one point, or on one quantity of every asset of a kind.
+class RuleKind(models.TextChoices):
+    """What a rule looks at; each is one file in ``facilities/alarms/kinds``."""
 
-    ``above``: abnormal when value > raise_level, normal again when value <= clear_level.
-    ``below``: abnormal when value < raise_level, normal again when value >= clear_level.
+    THRESHOLD = "threshold", "Threshold"
+    RATE = "rate", "Rate of change"
+    STALENESS = "staleness", "Staleness"
+    QUALITY = "quality", "Data quality"
+    ANOMALY = "anomaly", "Anomaly"
+    EXPRESSION = "expression", "Expression"
+
+
+class AlarmRule(models.Model):
+    """A condition on one point, or (a template) on one quantity of every asset of a kind.
+
+    The kind makes a signal of the point (its value, its slope, its age, …); the levels judge it.
+    ``above``: abnormal when signal > raise_level, normal again when signal <= clear_level.
+    ``below``: abnormal when signal < raise_level, normal again when signal >= clear_level.
     The condition must last ``delay_s`` seconds of reading time before an alarm is raised.
     """
 
     name = models.CharField(max_length=120, unique=True)
+    kind = models.CharField(max_length=10, choices=RuleKind.choices, default=RuleKind.THRESHOLD)
+    parameters = models.JSONField(
+        default=dict, blank=True, help_text="What the kind needs, see docs/life-of-an-alarm.md"
+    )
     point = models.ForeignKey(
         Point, models.CASCADE, null=True, blank=True, related_name="alarm_rules"
     )
@@ -52,9 +72,14 @@ class AlarmRule(models.Model):
     message = models.CharField(max_length=300, blank=True)
     basis = models.CharField(max_length=300, blank=True, help_text="Where the level comes from")
     enabled = models.BooleanField(default=True)
+    safety = models.BooleanField(
+        default=False,
+        help_text="Protects people: never suppressed, never shelved for chattering",
+    )
 
     class Meta:
         ordering = ("name",)
+        permissions = [("manage_alarms", "Can manage alarm rules, windows and notifications")]
         constraints = [
             models.CheckConstraint(
                 condition=models.Q(point__isnull=False, asset_kind="", quantity="")
@@ -90,6 +115,13 @@ class AlarmRule(models.Model):
             )
         if self.delay_s < 0:
             raise ValidationError({"delay_s": f"Rule {self.name}: delay {self.delay_s:g} s < 0."})
+        from facilities.alarms.kinds import KINDS
+
+        problems = KINDS[self.kind].problems(self.parameters) if self.kind in KINDS else []
+        if problems:
+            raise ValidationError(
+                {"parameters": [f"Rule {self.name} ({self.kind}): {text}" for text in problems]}
+            )
 
 
 class RuleState(models.Model):
@@ -109,25 +141,59 @@ class RuleState(models.Model):
 
 
 class Alarm(models.Model):
-    """One excursion of one point under one rule: active or cleared, acknowledged or not."""
+    """One excursion of one point under one rule: active or cleared, acknowledged or not.
+
+    ``root`` is the alarm it is taken for a consequence of; root and consequences are one group.
+    A suppressed alarm is shown under its root and tells nobody. A shelved alarm, and one raised in
+    a maintenance window, is recorded and tells nobody either.
+    """
 
     point = models.ForeignKey(Point, models.CASCADE, related_name="alarms")
     rule = models.ForeignKey(AlarmRule, models.PROTECT, related_name="alarms")
     severity = models.CharField(max_length=8, choices=Severity.choices)
     message = models.CharField(max_length=300)
-    value = models.FloatField(help_text="Value that raised the alarm")
-    peak_value = models.FloatField(help_text="Worst value while the alarm was active")
+    value = models.FloatField(help_text="Signal that raised the alarm")
+    quality = models.SmallIntegerField(default=1, help_text="QARTOD flag of that reading")
+    peak_value = models.FloatField(help_text="Worst signal while the alarm was active")
     raised_at = models.DateTimeField()
+    recorded_at = models.DateTimeField(default=timezone.now, help_text="When the row was written")
     cleared_at = models.DateTimeField(null=True, blank=True)
     acknowledged_at = models.DateTimeField(null=True, blank=True)
     acknowledged_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+"
     )
+    assignee = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+"
+    )
+    root = models.ForeignKey(
+        "self", models.SET_NULL, null=True, blank=True, related_name="consequences"
+    )
+    suppressed = models.BooleanField(default=False)
+    shelved_until = models.DateTimeField(null=True, blank=True)
+    maintenance = models.ForeignKey(
+        "facilities.MaintenanceWindow",
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="alarms",
+        help_text="Window in which it was raised",
+    )
+    occurrences = models.PositiveIntegerField(
+        default=1, help_text="How often it came back while it was shelved"
+    )
 
     class Meta:
         ordering = ("-raised_at", "-id")
         permissions = [("acknowledge_alarm", "Can acknowledge alarms")]
-        indexes = [models.Index(fields=("-raised_at", "-id"), name="facilities_alarm_raised")]
+        indexes = [
+            models.Index(fields=("-raised_at", "-id"), name="facilities_alarm_raised"),
+            models.Index(
+                fields=("point",),
+                condition=models.Q(cleared_at__isnull=True),
+                name="facilities_alarm_open",
+            ),
+            models.Index(fields=("point", "rule", "-raised_at"), name="facilities_alarm_pair"),
+        ]
         constraints = [
             models.UniqueConstraint(
                 fields=("point", "rule"),
@@ -149,6 +215,16 @@ class Alarm(models.Model):
         active = "active" if self.cleared_at is None else "cleared"
         return f"{active}_{'un' if self.acknowledged_at is None else ''}acknowledged"
 
+    @property
+    def safety(self) -> bool:
+        """Whether it protects people: never hidden, never shelved."""
+        return self.rule.safety or self.point.asset.kind in SAFETY_KINDS
+
+    @property
+    def group(self) -> int:
+        """Id of the alarm that heads the group: the root, or the alarm itself."""
+        return self.root_id or self.pk
+
 
 class AlarmEventKind(models.TextChoices):
     """What happened to an alarm."""
@@ -156,6 +232,14 @@ class AlarmEventKind(models.TextChoices):
     RAISED = "raised", "Raised"
     CLEARED = "cleared", "Cleared"
     ACKNOWLEDGED = "acknowledged", "Acknowledged"
+    ASSIGNED = "assigned", "Assigned"
+    NOTED = "noted", "Noted"
+    SUPPRESSED = "suppressed", "Suppressed"
+    UNSUPPRESSED = "unsuppressed", "No longer suppressed"
+    SHELVED = "shelved", "Shelved"
+    UNSHELVED = "unshelved", "Taken from the shelf"
+    RETURNED = "returned", "Came back"
+    NOTIFIED = "notified", "Notified"
 
 
 class AlarmEvent(models.Model):

@@ -30,6 +30,8 @@ class AssetKind(models.TextChoices):
     LEAK_DETECTOR = "leak_detector", "Leak detector"
     FIRE_PANEL = "fire_panel", "Fire panel"
     HALL = "hall", "Hall"
+    SOURCE = "source", "Source of readings"
+    OTHER = "other", "Other"
 
 
 class LinkKind(models.TextChoices):
@@ -95,6 +97,11 @@ class AssetLink(models.Model):
     source = models.ForeignKey(Asset, models.CASCADE, related_name="links_out")
     target = models.ForeignKey(Asset, models.CASCADE, related_name="links_in")
     kind = models.CharField(max_length=10, choices=LinkKind.choices)
+    attributes = models.JSONField(
+        default=dict,
+        blank=True,
+        help_text="Of a network link: medium, layer, capacity_gbps, private, redundancy",
+    )
 
     class Meta:
         ordering = ("kind", "source", "target")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.urls import reverse
@@ -9,6 +10,15 @@ from django.urls import reverse
 from facilities.tags import validate_point_tag, validate_quantity
 
 from .asset import Asset
+from .source import Source
+
+
+class Stage(models.TextChoices):
+    """How far a point may be trusted."""
+
+    RAW = "raw", "Raw"
+    VERIFIED = "verified", "Verified"
+    AI_READY = "ai_ready", "AI-ready"
 
 
 class Point(models.Model):
@@ -19,6 +29,9 @@ class Point(models.Model):
     name = models.CharField(max_length=200)
     quantity = models.CharField(max_length=60, validators=[validate_quantity], db_index=True)
     brick_class = models.CharField(max_length=100, blank=True)
+    haystack = models.CharField(
+        max_length=200, blank=True, help_text="Haystack tags, for example air temp sensor discharge"
+    )
     unit = models.CharField(max_length=20, blank=True, help_text="UCUM code, for example Cel, W, %")
     min_value = models.FloatField(null=True, blank=True)
     max_value = models.FloatField(null=True, blank=True)
@@ -30,6 +43,28 @@ class Point(models.Model):
     source_interface = models.CharField(
         max_length=40, blank=True, help_text="For example bacnet, modbus, redfish, snmp"
     )
+    source = models.ForeignKey(
+        Source,
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="points",
+        help_text="Who sends it",
+    )
+    owner = models.CharField(max_length=100, blank=True, help_text="Whom to call about it")
+    verified = models.BooleanField(
+        default=True, help_text="A person has accepted what this line says"
+    )
+    verified_at = models.DateTimeField(null=True, blank=True, editable=False)
+    verified_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="+",
+        editable=False,
+    )
+    auto_registered = models.BooleanField(default=False, editable=False)
     writable = models.BooleanField(default=False)
     write_min = models.FloatField(null=True, blank=True)
     write_max = models.FloatField(null=True, blank=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from django.db import transaction
 
@@ -34,20 +34,65 @@ def _new_token() -> str:
 
 @transaction.atomic
 def source_create(
-    *, name: str, expires_at: datetime | None = None, rotate: bool = False
+    *,
+    name: str,
+    expires_at: datetime | None = None,
+    rotate: bool = False,
+    **settings: Any,
 ) -> IssuedToken:
     """Create a source, or with ``rotate`` give an existing one a new token.
 
-    Raises ``SourceExists`` when the name is taken and ``rotate`` is false.
+    ``settings``: other fields of ``Source`` (``auto_register``, ``allowed_networks`` …). Raises
+    ``SourceExists`` when the name is taken and ``rotate`` is false, ``ValidationError`` for fields
+    that contradict the model.
     """
-    token = _new_token()
     source = Source.objects.select_for_update().filter(name=name).first()
     if source is not None and not rotate:
         raise SourceExists(f"source {name} exists; rotate its token, or choose another name")
     source = source or Source(name=name, expires_at=expires_at)
-    source.token_hash, source.token_prefix = token_hash(token), token[:8]
+    for field, value in settings.items():
+        setattr(source, field, value)
     if rotate and expires_at is not None:
         source.expires_at = expires_at
+    return _issue(source)
+
+
+@transaction.atomic
+def source_rotate(*, source_id: int, expires_at: datetime | None = None) -> IssuedToken:
+    """Give a source a new token; the old one stops within a second. Switches it on.
+
+    ``expires_at`` replaces the old date; None means that the new token does not expire.
+    """
+    source = Source.objects.select_for_update().get(pk=source_id)
+    source.expires_at = expires_at
+    source.active = True
+    return _issue(source)
+
+
+def _issue(source: Source) -> IssuedToken:
+    token = _new_token()
+    source.token_hash, source.token_prefix = token_hash(token), token[:8]
     source.full_clean()
     source.save()
     return IssuedToken(source, token)
+
+
+@transaction.atomic
+def source_revoke(*, source_id: int) -> Source:
+    """Switch a source off and make its token worthless; it stops within a second."""
+    source = Source.objects.select_for_update().get(pk=source_id)
+    source.active = False
+    source.token_hash, source.token_prefix = token_hash(_new_token()), ""
+    source.save(update_fields=["active", "token_hash", "token_prefix"])
+    return source
+
+
+@transaction.atomic
+def source_update(*, source_id: int, **settings: Any) -> Source:
+    """Change fields of a source. Raises ``ValidationError`` that names what contradicts."""
+    source = Source.objects.select_for_update().get(pk=source_id)
+    for field, value in settings.items():
+        setattr(source, field, value)
+    source.full_clean()
+    source.save(update_fields=list(settings) or None)
+    return source

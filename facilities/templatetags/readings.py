@@ -8,11 +8,13 @@ from typing import Any
 
 from django import template
 
-from facilities.models import LatestReading, Point, Quality
+from facilities.models import LatestReading, Point, PointQuality, Quality
 
 register = template.Library()
 
 UNITS = {"Cel": "°C", "1": "", "Ohm": "Ω", "m3/s": "m³/s"}
+FAIR_SHARE = 0.98
+POOR_SHARE = 0.9
 QUALITY_TONES = {
     Quality.GOOD: "neutral",
     Quality.UNKNOWN: "neutral",
@@ -67,3 +69,52 @@ def latest_of(point: Point) -> LatestReading | None:
 def as_json(value: Any) -> str:
     """JSON for a data attribute; the template escapes it."""
     return json.dumps(value, ensure_ascii=False)
+
+
+@register.filter
+def flag_tone(flag: int) -> str:
+    """Badge tone of a QARTOD flag; good is grey, an unjudged value too."""
+    return QUALITY_TONES.get(Quality(flag), "neutral")
+
+
+@register.filter
+def flag_name(flag: int) -> str:
+    """Name of a QARTOD flag: good, unknown, suspect, fail, missing."""
+    return Quality(flag).label
+
+
+@register.filter
+def percent(share: float | None) -> str:
+    """A share as a percentage with the digits it deserves; an en dash for none."""
+    if share is None:
+        return "–"
+    shown = share * 100
+    return f"{shown:,.0f} %" if shown >= 99.95 or shown == 0 else f"{shown:.1f} %"
+
+
+@register.filter
+def share_tone(share: float | None) -> str:
+    """Tone of a score: colour only below 98 %, stronger below 90 % (assumed)."""
+    if share is None or share >= FAIR_SHARE:
+        return "neutral"
+    return "medium" if share >= POOR_SHARE else "high"
+
+
+@register.filter
+def seconds(value: float | None) -> str:
+    """A duration as people read it: 3 µs, 12 ms, 2.4 s, 10 min, 3 h."""
+    if value is None:
+        return "–"
+    for limit, factor, name in ((1e-3, 1e6, "µs"), (1.0, 1e3, "ms"), (120.0, 1.0, "s")):
+        if abs(value) < limit:
+            return f"{value * factor:.3g} {name}"
+    return f"{value / 60:.3g} min" if abs(value) < 7200 else f"{value / 3600:.3g} h"
+
+
+@register.filter
+def why(found: PointQuality) -> str:
+    """The sentence of the test that decided a verdict; nothing when the point is good."""
+    for test in found.tests.values():
+        if test["flag"] == found.flag and found.flag not in (Quality.GOOD, Quality.UNKNOWN):
+            return str(test["detail"])
+    return ""

@@ -13,20 +13,25 @@ from django.db import connection
 from django.test import Client
 
 from facilities import partitions
-from facilities.ingest import points
+from facilities.ingest import pipeline, points, publish, quarantine, store
+from facilities.ingest.auth import senders
 from facilities.loader import load_facility
 from facilities.services.sources import source_create
 
 SMALL = Path(__file__).parent / "small.yaml"
 
 
+def _forget() -> None:
+    for module in (points, partitions, pipeline, publish, quarantine, store):
+        module.forget()
+    senders.forget()
+
+
 @pytest.fixture(autouse=True)
 def _fresh_caches() -> Iterator[None]:
-    points.forget()
-    partitions.forget()
+    _forget()
     yield
-    points.forget()
-    partitions.forget()
+    _forget()
 
 
 @pytest.fixture
@@ -46,7 +51,10 @@ def clean_readings(transactional_db: None) -> Iterator[None]:
     """Empties the readings table, which Django's flush does not know."""
     yield
     with connection.cursor() as cursor:
-        cursor.execute("TRUNCATE facilities_reading")
+        cursor.execute(
+            "TRUNCATE facilities_reading, facilities_rollupmark, facilities_rollup_1m, "
+            "facilities_rollup_1h"
+        )
 
 
 def ago(seconds: float) -> str:

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from django.core.management import CommandError, call_command
 
+from facilities.ingest.auth import authenticate
 from facilities.ingest.errors import IngestError
-from facilities.ingest.service import authenticate
 from facilities.management.commands.replay import read_rows
-from facilities.models import Reading, Source
+from facilities.models import Point, Reading, Source
 
 
 @pytest.mark.django_db
@@ -24,7 +24,7 @@ def test_it_shows_a_token_once_and_stores_its_hash():
     assert len(token) == 46
     source = Source.objects.get()
     assert token not in (source.token_hash, source.token_prefix)
-    assert authenticate(f"Token {token}").source_id == source.pk
+    assert authenticate(token).source_id == source.pk
 
 
 @pytest.mark.django_db
@@ -36,9 +36,9 @@ def test_it_writes_a_token_file_for_its_owner_only(tmp_path):
     with pytest.raises(CommandError, match="add --rotate"):
         call_command("create_source", "bms", "--token-file", str(path))
     call_command("create_source", "bms", "--rotate", "--token-file", str(path), stdout=StringIO())
-    assert authenticate(f"Bearer {path.read_text().strip()}").name == "bms"
+    assert authenticate(path.read_text().strip()).name == "bms"
     with pytest.raises(IngestError):
-        authenticate(f"Token {old}")
+        authenticate(old)
 
 
 def csv(tmp_path: Path, text: str) -> str:
@@ -112,3 +112,57 @@ def test_it_names_what_is_wrong_with_a_file(tmp_path, text, message):
 def test_it_starts_at_the_first_row(tmp_path):
     text = "timestamp,value\n2014-02-14 14:05:00,2\n2014-02-14 14:00:00,1\n"
     assert read_rows(Path(csv(tmp_path, text))) == [(0.0, 1.0), (300.0, 2.0)]
+
+
+@pytest.mark.django_db
+def test_it_creates_a_source_with_everything_on_one_line():
+    call_command(
+        "create_source",
+        "gpu agent",
+        "--auto-register",
+        "--network=10.0.0.0/8",
+        "--max-readings-per-s=500",
+        "--heartbeat=60",
+        "--expires=2099-01-01T00:00Z",
+        "--map=dcgm_exporter",
+        stdout=StringIO(),
+        stderr=StringIO(),
+    )
+    source = Source.objects.get()
+    assert (source.auto_register, source.allowed_networks) == (True, ["10.0.0.0/8"])
+    assert (source.max_readings_per_s, source.heartbeat_timeout_s) == (500, 60)
+    assert source.expires_at is not None
+    assert source.converter.document == "use: [dcgm_exporter]\n"
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("--network=10.0.0.1/8", "has host bits set"),
+        ("--expires=tomorrow", "tomorrow"),
+        ("--expires=2099-01-01", "no time zone"),
+        ("--map=ghost", "there is no map 'ghost'"),
+        ("--heartbeat=1", "greater than or equal"),
+    ],
+)
+def test_it_creates_nothing_from_a_wrong_option(option, message):
+    with pytest.raises(CommandError, match=message):
+        call_command("create_source", "agent", option, stdout=StringIO(), stderr=StringIO())
+    assert not Source.objects.exists()
+
+
+@pytest.mark.django_db
+def test_it_exports_and_imports_the_data_list(small_facility, tmp_path):
+    path = tmp_path / "points.yaml"
+    call_command("export_points", "--format=yaml", "--output", str(path))
+    out = StringIO()
+    path.write_text(path.read_text().replace("unit: Cel", "unit: K", 1))
+    call_command("import_points", str(path), "--dry-run", stdout=out)
+    assert "unit: 'Cel' → 'K'" in out.getvalue()
+    assert not Point.objects.filter(unit="K").exists()
+    call_command("import_points", str(path), stdout=StringIO())
+    assert Point.objects.filter(unit="K").count() == 1
+    path.write_text("points: [{tag: nobody.knows, unit: Cel}]")
+    with pytest.raises(CommandError, match="asset nobody is not in the facility"):
+        call_command("import_points", str(path), stdout=StringIO())

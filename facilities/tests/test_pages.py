@@ -43,7 +43,7 @@ def test_it_answers_404_for_what_is_not_there(client_as, viewer, small_facility,
 
 def test_it_lists_points_with_values(client_as, viewer, values, django_assert_num_queries):
     client = client_as(viewer)
-    with django_assert_num_queries(5):  # session, user, count, rows, role in the frame
+    with django_assert_num_queries(7):  # session, user, permissions (2), count, rows, role
         body = client.get("/points/?search=rack-a").content.decode()
     assert "33.0" in body
     assert "crac-a" not in body
@@ -70,7 +70,7 @@ def test_it_shows_the_note_dialog_to_operators_only(client_as, viewer, operator,
 
 def test_it_needs_few_queries(client_as, viewer, values, django_assert_max_num_queries):
     client = client_as(viewer)
-    for path, most in (("/alarms/", 7), ("/points/rack-a.inlet_c/", 5), ("/assets/crac-a/", 12)):
+    for path, most in (("/alarms/", 8), ("/points/rack-a.inlet_c/", 5), ("/assets/crac-a/", 12)):
         with django_assert_max_num_queries(most):
             client.get(path)
 

@@ -8,13 +8,16 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from django.conf import settings
-from django.db import connection
+from django.db import connection, transaction
+from hypothesis import HealthCheck, given
+from hypothesis import settings as settings_of
+from hypothesis import strategies as st
 
 from facilities import partitions
-from facilities.ingest.points import point_table
-from facilities.ingest.store import store
-from facilities.ingest.validate import ValidReading
-from facilities.models import LatestReading, Reading
+from facilities.ingest.auth import Sender
+from facilities.ingest.samples import samples_of
+from facilities.ingest.service import ingest
+from facilities.models import LatestReading, Reading, Source
 from facilities.tasks import drop_old_partitions, make_partitions
 
 
@@ -64,14 +67,10 @@ def test_it_makes_a_partition_once_under_contention(clean_readings):
 
 @pytest.mark.django_db(transaction=True)
 def test_it_stores_concurrent_overlapping_batches_without_deadlock(small_facility, clean_readings):
-    table = point_table(None)
-    now = datetime.now(UTC)
-    base = int(now.timestamp() * 1e6)
-    rows = [
-        ValidReading(facts, base - i * 1_000_000, float(i))
-        for facts in table.by_id.values()
-        for i in range(100)
-    ]
+    sender = Sender(Source.objects.create(name="s", token_hash="x").pk, "s")
+    base = int(datetime.now(UTC).timestamp() * 1e6)
+    tags = ["rack-a.inlet_c", "rack-b.inlet_c", "crac-a.supply_c"]
+    rows = [(tag, base - i * 1_000_000, 20.0 + i / 100) for tag in tags for i in range(100)]
     errors: list[Exception] = []
     barrier = threading.Barrier(5)
 
@@ -79,8 +78,9 @@ def test_it_stores_concurrent_overlapping_batches_without_deadlock(small_facilit
         mine = random.Random(seed).sample(rows, len(rows))
         try:
             barrier.wait()
-            for start in range(0, len(mine), 200):
-                store(mine[start : start + 200], source_id=None, now=now)
+            for start in range(0, len(mine), 100):
+                result = ingest(samples=samples_of(mine[start : start + 100]), sender=sender)
+                assert result.accepted == 100, result.rejected
         except Exception as error:
             errors.append(error)
         finally:
@@ -93,4 +93,46 @@ def test_it_stores_concurrent_overlapping_batches_without_deadlock(small_facilit
         thread.join()
     assert errors == []
     assert Reading.objects.count() == len(rows)
-    assert {row.value for row in LatestReading.objects.all()} == {0.0}
+    assert {row.value for row in LatestReading.objects.all()} == {20.0}
+
+
+row_lists = st.lists(
+    st.tuples(
+        st.sampled_from(["rack-a.inlet_c", "rack-b.inlet_c"]),
+        st.integers(0, 6),
+        st.sampled_from([20.0, 21.0, 22.0]),
+    ),
+    min_size=1,
+    max_size=12,
+)
+
+
+@pytest.mark.django_db
+@settings_of(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(requests=st.lists(row_lists, min_size=1, max_size=4))
+def test_it_stores_each_point_and_time_once_and_the_first_wins(small_facility, requests):
+    """Whatever is repeated, in a request or between them: as a dictionary that never overwrites."""
+    source, _ = Source.objects.get_or_create(name="s", defaults={"token_hash": "x"})
+    base = int(datetime.now(UTC).timestamp()) * 1_000_000
+    expected: dict[tuple[str, int], float] = {}
+    with transaction.atomic():
+        for rows in requests:
+            made = [(tag, base - step * 1_000_000, value) for tag, step, value in rows]
+            result = ingest(samples=samples_of(made), sender=Sender(source.pk, "s"))
+            assert (result.accepted, result.rejected) == (len(rows), [])
+            for tag, ts, value in made:
+                expected.setdefault((tag, ts), value)
+        stored = {
+            (tag, round(ts.timestamp() * 1e6)): value
+            for tag, ts, value in Reading.objects.values_list("point__tag", "ts", "value")
+        }
+        assert stored == expected
+        newest = {
+            tag: max((t, v) for (name, t), v in expected.items() if name == tag)
+            for tag in {tag for tag, _ in expected}
+        }
+        latest = LatestReading.objects.values_list("point__tag", "ts", "value")
+        assert {tag: (round(ts.timestamp() * 1e6), v) for tag, ts, v in latest} == newest
+        transaction.set_rollback(True)

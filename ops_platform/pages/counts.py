@@ -20,11 +20,14 @@ from rest_framework.response import Response
 )
 @api_view(["GET"])
 def counts(request: Request) -> Response:
-    """How many alarms are open (and how many of them critical), how many proposals wait."""
+    """How many alarms are open (and how many of them critical), how many proposals wait.
+
+    Alarms that are hidden as consequences of another are not counted.
+    """
     from approvals.models import Proposal
     from facilities.selectors import open_alarms
 
-    alarms = open_alarms().aggregate(
+    alarms = open_alarms().filter(suppressed=False).aggregate(
         all=Count("pk"), critical=Count("pk", filter=Q(severity="critical"))
     )
     return Response(

@@ -1,6 +1,6 @@
 """What is broken: the inputs by which faults reach the physics."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,8 @@ class Conditions:
     utility_available: bool = True
     leak: bool = False
     fire_trouble: bool = False
+    instruments: dict[str, str] = field(default_factory=dict)
+    """What is wrong with an instrument, by tag: stuck, drift, spikes or silent."""
 
     @classmethod
     def healthy(cls, facility: FacilitySpec) -> "Conditions":

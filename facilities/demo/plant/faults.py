@@ -11,25 +11,35 @@ Apply = Callable[[Conditions, FacilitySpec], None]
 
 @dataclass(frozen=True)
 class Fault:
-    """A named failure, the alarm rules it is sure to raise and the procedure that answers it."""
+    """A named failure, the alarm rules it is sure to raise and the procedure that answers it.
+
+    A failed instrument raises no alarm of the plant: it has `flags`, the quality tests that find
+    it, instead of alarms and a procedure.
+    """
 
     name: str
     title: str
     alarms: tuple[str, ...]
     procedure: str
     apply: Apply
+    flags: tuple[str, ...] = ()
 
 
 FAULTS: dict[str, Fault] = {}
 
 
 def fault(
-    name: str, *, title: str, alarms: tuple[str, ...], procedure: str
+    name: str,
+    *,
+    title: str,
+    alarms: tuple[str, ...] = (),
+    procedure: str = "",
+    flags: tuple[str, ...] = (),
 ) -> Callable[..., Apply]:
     """Register the decorated function as the effect of fault `name`."""
 
     def register(apply: Apply) -> Apply:
-        FAULTS[name] = Fault(name, title, alarms, procedure, apply)
+        FAULTS[name] = Fault(name, title, alarms, procedure, apply, flags)
         return apply
 
     return register
@@ -157,3 +167,39 @@ def _link_degraded(conditions: Conditions, facility: FacilitySpec) -> None:
 )
 def _fire_panel_trouble(conditions: Conditions, _facility: FacilitySpec) -> None:
     conditions.fire_trouble = True
+
+
+@fault(
+    "sensor-stuck",
+    title="The return air probe of CRAC 1 shows one value for ever",
+    flags=("flat_line",),
+)
+def _sensor_stuck(conditions: Conditions, _facility: FacilitySpec) -> None:
+    conditions.instruments["crac-1.return_c"] = "stuck"
+
+
+@fault(
+    "sensor-drift",
+    title="The header probe of chiller 1 drifts by 0.6 °C a minute",
+    flags=("redundancy", "drift"),
+)
+def _sensor_drift(conditions: Conditions, _facility: FacilitySpec) -> None:
+    conditions.instruments["chiller-1.supply_c"] = "drift"
+
+
+@fault(
+    "sensor-spikes",
+    title="The inlet probe of rack 1-05 has a loose contact",
+    flags=("stream",),
+)
+def _sensor_spikes(conditions: Conditions, _facility: FacilitySpec) -> None:
+    conditions.instruments["rack-1-05.inlet_c"] = "spikes"
+
+
+@fault(
+    "sensor-silent",
+    title="The inlet probe of rack 2-06 sends nothing",
+    flags=("gap",),
+)
+def _sensor_silent(conditions: Conditions, _facility: FacilitySpec) -> None:
+    conditions.instruments["rack-2-06.inlet_c"] = "silent"

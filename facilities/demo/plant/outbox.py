@@ -6,6 +6,7 @@ counted and logged: nothing is dropped in silence.
 
 import json
 import logging
+import math
 import random
 import threading
 from array import array
@@ -135,12 +136,13 @@ class Outbox:
 
     def _send(self, batch: Batch) -> float | None:
         """Send one batch: None when it is settled, else the least seconds before a retry."""
-        body = {
-            "readings": [
-                {"point": tag, "ts": batch.ts, "value": value}
-                for tag, value in zip(self._tags, batch.values, strict=True)
-            ]
-        }
+        said = [
+            (tag, value)
+            for tag, value in zip(self._tags, batch.values, strict=True)
+            if not math.isnan(value)  # an instrument that says nothing
+        ]
+        tags = [tag for tag, _ in said]
+        body = {"readings": [{"point": t, "ts": batch.ts, "value": value} for t, value in said]}
         try:
             answer = self._client.post(
                 self._url,
@@ -151,7 +153,7 @@ class Outbox:
                 },
             )
             if answer.status_code == 200:
-                self._acknowledged(batch, answer.json())
+                self._acknowledged(batch, tags, answer.json())
                 return None
         except (httpx.HTTPError, OSError, ValueError, LookupError, TypeError) as error:
             return self._failed(f"{self._url}: {error or type(error).__name__}")
@@ -170,11 +172,10 @@ class Outbox:
         self.counters.last_error = detail
         return min(retry_after_s, RETRY_LAST_S)
 
-    def _acknowledged(self, batch: Batch, answer: dict[str, Any]) -> None:
+    def _acknowledged(self, batch: Batch, tags: list[str], answer: dict[str, Any]) -> None:
         if self.counters.last_error:
             logger.info("delivering again, %d batches waiting", self.pending)
         self.counters.last_error = ""
-        self.counters.delivered += 1
         rejected = answer.get("rejected", [])
         if rejected:
             self.counters.rejected_readings += len(rejected)
@@ -182,18 +183,19 @@ class Outbox:
             logger.warning(
                 "%d of %d readings of %s rejected; first: %s %s %s",
                 len(rejected),
-                len(batch.values),
+                len(tags),
                 batch.ts,
-                self._tags[first["index"]],
+                tags[first["index"]],
                 first["code"],
                 first["detail"],
             )
         line = {
             "ts": batch.ts,
             "accepted": answer.get("accepted"),
-            "rejected": [self._tags[item["index"]] for item in rejected],
+            "rejected": [tags[item["index"]] for item in rejected],
         }
         if self._acked_log.exists() and self._acked_log.stat().st_size > ACKED_LOG_BYTES:
             self._acked_log.replace(self._acked_log.with_suffix(".log.1"))
         with self._acked_log.open("a") as log:
             log.write(json.dumps(line, separators=(",", ":")) + "\n")
+        self.counters.delivered += 1

@@ -1,6 +1,7 @@
 """The running plant: physics, instruments, faults and setpoint writes behind one lock."""
 
 import logging
+import math
 import threading
 from array import array
 from collections.abc import Callable
@@ -112,7 +113,7 @@ class Runtime:
         if name is None:
             with self._lock:
                 self._faults.clear()
-                self.plant.conditions = conditions_of((), self._facility)
+                self._break()
             logger.info("all faults cleared")
         else:
             self._change_faults(name, present=False)
@@ -127,6 +128,7 @@ class Runtime:
                     "active": fault.name in self._faults,
                     "alarms": list(fault.alarms),
                     "procedure": fault.procedure,
+                    "flags": list(fault.flags),
                 }
                 for fault in FAULTS.values()
             ]
@@ -138,7 +140,10 @@ class Runtime:
                 "ts": timestamp(self._now()),
                 "faults": sorted(self._faults),
                 "setpoints": {tag: self.plant.setpoint(tag) for tag in self.plant.setpoint_tags},
-                "values": dict(zip(self.sensors.tags, self.sensors.read(), strict=True)),
+                "values": {
+                    tag: None if math.isnan(value) else value
+                    for tag, value in zip(self.sensors.tags, self.sensors.read(), strict=True)
+                },
             }
 
     def _check(self, tag: str, value: float) -> None:
@@ -168,8 +173,13 @@ class Runtime:
                 self._faults.add(name)
             else:
                 self._faults.discard(name)
-            self.plant.conditions = conditions_of(self._faults, self._facility)
+            self._break()
         logger.info("fault %s %s", name, "injected" if present else "cleared")
+
+    def _break(self) -> None:
+        """Let plant and instruments have the faults that are present."""
+        self.plant.conditions = conditions_of(self._faults, self._facility)
+        self.sensors.faults = self.plant.conditions.instruments
 
     @staticmethod
     def _written(write: Write, *, duplicate: bool) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """Instruments: what a source reports is the true value, lagged, noisy and rounded to its step."""
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -7,6 +9,9 @@ from facilities.demo.plant.points import FacilitySpec
 
 Floats = NDArray[np.float64]
 
+SPIKE_STEPS = 80.0  # assumed height of a loose contact's spike, in steps of the precision
+SPIKE_SHARE = 0.05  # assumed share of readings that it hits
+DRIFT_STEPS_PER_S = 0.1  # assumed; 0.6 °C a minute at 0.1 °C, quick enough to watch
 NOISE_STEPS = 0.4  # assumed standard deviation of the noise, in steps of the precision
 
 
@@ -35,12 +40,22 @@ class Sensors:
         self._places = {key: np.array(indexes) for key, indexes in order.items()}
         self._rng = np.random.default_rng(seed)
         self._lagged: Floats | None = None
+        self._rows = {tag: row for row, tag in enumerate(self.tags)}
+        #: What is wrong with an instrument, by tag (`Conditions.instruments`).
+        self.faults: dict[str, str] = {}
+        self._drifted: dict[str, float] = {}
+        self._stuck: dict[str, float] = {}
 
     def step(self, dt_s: float, *, values: dict[tuple[str, str], Floats]) -> None:
         """Let every instrument follow the true values for dt_s seconds."""
         true = np.empty(len(self.tags))
         for key, places in self._places.items():
             true[places] = values[key]
+        self._drifted = {
+            tag: self._drifted.get(tag, 0.0) + dt_s * DRIFT_STEPS_PER_S
+            for tag, what in self.faults.items()
+            if what == "drift"
+        }
         if self._lagged is None:
             self._lagged = true
             return
@@ -48,14 +63,38 @@ class Sensors:
         self._lagged = true + (self._lagged - true) * keep
 
     def read(self) -> list[float]:
-        """What the instruments report now, in the order of `tags`; call `step` first."""
+        """What the instruments report now, in the order of `tags`; call `step` first.
+
+        NaN is an instrument that says nothing.
+        """
         if self._lagged is None:
             raise RuntimeError("no instrument has a value yet: call step() before read()")
         noise = self._rng.normal(0.0, NOISE_STEPS, len(self.tags)) * self._precision
         # An instrument that reads exactly zero measures nothing that could be noisy.
         noisy = np.where(self._exact | (self._lagged == 0.0), self._lagged, self._lagged + noise)
         stepped = np.round(noisy / self._precision) * self._precision
+        for tag, steps in self._drifted.items():
+            stepped[self._rows[tag]] += round(steps) * self._precision[self._rows[tag]]
         inside = np.clip(stepped, self._minimum, self._maximum)
-        return [
+        values = [
             round(float(value), digits) for value, digits in zip(inside, self._digits, strict=True)
         ]
+        self._fail(values)
+        return values
+
+    def _fail(self, values: list[float]) -> None:
+        """Replace what failed instruments report."""
+        self._stuck = {
+            tag: self._stuck.get(tag, values[self._rows[tag]])
+            for tag, what in self.faults.items()
+            if what == "stuck"
+        }
+        for tag, value in self._stuck.items():
+            values[self._rows[tag]] = value
+        for tag, what in self.faults.items():
+            row = self._rows[tag]
+            if what == "silent":
+                values[row] = math.nan
+            elif what == "spikes" and self._rng.random() < SPIKE_SHARE:
+                spike = values[row] + SPIKE_STEPS * float(self._precision[row])
+                values[row] = round(min(spike, float(self._maximum[row])), self._digits[row])

@@ -32,6 +32,7 @@ class Offline:
         self._watch = [
             (rule, tag)
             for rule in self.facility.rules
+            if rule.get("type", "threshold") == "threshold"
             for tag in (
                 [rule["point"]] if "point" in rule else by_kind[rule["kind"], rule["quantity"]]
             )
@@ -41,6 +42,7 @@ class Offline:
 
     def fail(self, *names: str) -> None:
         self.plant.conditions = conditions_of(names, self.facility)
+        self._sensors.faults = self.plant.conditions.instruments
 
     def run(self, seconds: int) -> None:
         """Step second by second; instruments are read and rules judged every two seconds."""

@@ -115,6 +115,8 @@ def test_it_refers_only_to_procedures_that_exist(path: Path) -> None:
 def test_it_has_a_procedure_for_every_fault() -> None:
     by_id = {read(path).meta["id"]: read(path) for path in FILES}
     for fault in FAULTS.values():
+        if not fault.alarms:  # a failed instrument: the quality page answers it
+            continue
         answered = by_id[fault.procedure].meta["alarms"]
         assert set(fault.alarms) & set(answered), fault.name
 

@@ -82,7 +82,8 @@ class Command(BaseCommand):
             self.stderr.write(f"(whether they are present is unknown: {error})")
         for fault in FAULTS.values():
             mark = "*" if fault.name in present else " "
-            self.stdout.write(f"{mark} {fault.name:22} {fault.title} [{fault.procedure}]")
+            answer = fault.procedure or f"quality: {', '.join(fault.flags)}"
+            self.stdout.write(f"{mark} {fault.name:22} {fault.title} [{answer}]")
 
     def _status(self, port: int) -> None:
         state = self._call(port, "GET", "/state")

@@ -1,110 +1,64 @@
-// Alarm console: active first, worst first, live; j/k move, a acknowledges.
+// Alarm console: active first, worst first, consequences under their root, live, keyboard-worked.
 
 import { api } from "/static/js/api.js";
-import { ago, clock, num } from "/static/js/format.js";
+import { ago } from "/static/js/format.js";
 import { connect } from "/static/js/live.js";
 import { toast } from "/static/js/toast.js";
+import { Actions } from "./alarm-actions.js";
+import { Detail } from "./alarm-detail.js";
+import { Filters, shelved } from "./alarm-filters.js";
+import { active, arranged, draw, quiet } from "./alarm-rows.js";
 
 const data = (id) => JSON.parse(document.getElementById(id).textContent);
-const RANK = { critical: 0, high: 1, medium: 2, low: 3 };
-const SHOWN = 200;
-const severity = data("alarm-severity");
+const SHOWN = 300;
 const body = document.getElementById("rows");
-const dialog = document.getElementById("acknowledge");
+const me = data("alarm-me");
 const alarms = new Map(data("alarm-data").map((alarm) => [alarm.id, alarm]));
+const opened = new Set();
 let counts = data("alarm-counts");
 let selected = Number(location.hash.replace("#alarm-", "")) || null;
+let list = [];
 
-const unit = (code) => ({ Cel: "°C", 1: "" })[code] ?? code;
-const active = (alarm) => !alarm.cleared_at;
+const filters = new Filters(document.getElementById("filters"), me, () => reload());
+const actions = new Actions({ changed: take });
+const detail = new Detail({ actions, alarms, people: data("alarm-people"), me });
 
-function ordered() {
-  return [...alarms.values()]
-    .sort(
-      (a, b) =>
-        active(b) - active(a) ||
-        (active(a) ? RANK[a.severity] - RANK[b.severity] || b.raised_at.localeCompare(a.raised_at) : b.cleared_at.localeCompare(a.cleared_at)) ||
-        b.id - a.id,
-    )
-    .slice(0, SHOWN);
-}
-
-function cell(row, className, ...content) {
-  const td = document.createElement("td");
-  td.className = className;
-  td.append(...content);
-  row.append(td);
-}
-
-function stateText(alarm) {
-  const who = alarm.acknowledged_by ? ` by ${alarm.acknowledged_by}` : "";
-  const seen = alarm.acknowledged_at ? `acknowledged ${clock(alarm.acknowledged_at)}${who}` : "not acknowledged";
-  return active(alarm) ? `active, ${seen}` : `cleared ${clock(alarm.cleared_at)}, ${seen}`;
-}
-
-function draw(alarm) {
-  const row = document.createElement("tr");
-  row.className = "alarm";
-  row.id = `alarm-${alarm.id}`;
-  row.tabIndex = alarm.id === selected ? 0 : -1;
-  row.dataset.state = alarm.state;
-  row.dataset.severity = alarm.severity;
-  row.setAttribute("aria-selected", String(alarm.id === selected));
-  const badge = document.createElement("span");
-  badge.className = `badge badge--${alarm.severity}`;
-  badge.textContent = alarm.severity;
-  const link = document.createElement("a");
-  link.className = "mono";
-  link.href = `/points/${encodeURIComponent(alarm.point)}/`;
-  link.textContent = alarm.point;
-  const raised = document.createElement("span");
-  raised.textContent = ago(alarm.raised_at);
-  raised.title = new Date(alarm.raised_at).toLocaleString("en-GB");
-  raised.dataset.ago = alarm.raised_at;
-  cell(row, "", badge);
-  cell(row, "", link);
-  cell(row, "message", alarm.message);
-  cell(row, "num", `${num(alarm.value)} ${unit(alarm.unit)}`);
-  cell(row, "num", `${num(alarm.peak_value)} ${unit(alarm.unit)}`);
-  cell(row, "num", raised);
-  cell(row, "small muted", stateText(alarm));
-  const action = [];
-  if (dialog && !alarm.acknowledged_at) {
-    const button = document.createElement("button");
-    button.className = "btn";
-    button.type = "button";
-    button.textContent = "Acknowledge";
-    button.tabIndex = -1;
-    button.addEventListener("click", (event) => {
-      event.stopPropagation();
-      select(alarm.id);
-      ask();
-    });
-    action.push(button);
-  }
-  cell(row, "action", ...action);
-  row.addEventListener("click", () => select(alarm.id));
-  return row;
+function take(alarm) {
+  alarms.set(alarm.id, alarm);
+  render();
+  detail.refresh(alarm.id);
 }
 
 function render() {
-  const list = ordered();
-  if (!list.some((alarm) => alarm.id === selected)) selected = list[0]?.id ?? null;
+  list = arranged(alarms, opened, SHOWN);
+  const head = alarms.get(selected);
+  if (head && !list.some(({ alarm }) => alarm.id === selected) && alarms.has(head.group)) selected = head.group;
+  if (!list.some(({ alarm }) => alarm.id === selected)) selected = list[0]?.alarm.id ?? null;
   const hadFocus = body.contains(document.activeElement);
-  body.replaceChildren(...list.map(draw));
+  const on = { select, toggle, acknowledge: (id) => { select(id); actions.acknowledge(alarms.get(id)); }, open: (id) => detail.open(id) };
+  body.replaceChildren(...list.map((item) => draw(item, { selected, opened, mayAct: actions.may, on })));
   if (hadFocus) document.getElementById(`alarm-${selected}`)?.focus();
   document.getElementById("console").hidden = list.length === 0;
-  document.getElementById("none").hidden = list.length > 0;
+  document.getElementById("none").hidden = list.length > 0 || filters.any;
+  document.getElementById("none-fits").hidden = list.length > 0 || !filters.any;
   for (const node of document.querySelectorAll("[data-severity-count]")) {
-    node.textContent = String(counts[node.dataset.severityCount] ?? 0);
+    const count = counts[node.dataset.severityCount] ?? 0;
+    node.textContent = String(count);
+    node.parentElement.toggleAttribute("data-some", count > 0);
   }
-  const open = list.filter(active);
-  const unseen = open.filter((alarm) => !alarm.acknowledged_at).length;
-  document.getElementById("summary").textContent = open.length ? `${open.length} active, ${unseen} not acknowledged` : "nothing active";
+  const open = [...alarms.values()].filter(active);
+  const loud = open.filter((alarm) => !quiet(alarm));
+  const unseen = loud.filter((alarm) => !alarm.acknowledged_at).length;
+  const hidden = open.filter((alarm) => alarm.suppressed).length;
+  const onShelf = open.filter(shelved).length;
+  document.getElementById("summary").textContent = open.length
+    ? [`${open.length} active`, `${unseen} to acknowledge`, hidden && `${hidden} consequences`, onShelf && `${onShelf} shelved`].filter(Boolean).join(", ")
+    : "nothing active";
 }
 
 function select(id) {
   selected = id;
+  history.replaceState(null, "", `${location.pathname}${location.search}#alarm-${id}`);
   for (const row of body.rows) {
     const on = row.id === `alarm-${id}`;
     row.setAttribute("aria-selected", String(on));
@@ -117,82 +71,96 @@ function select(id) {
 }
 
 function move(step) {
-  const list = ordered();
-  const at = list.findIndex((alarm) => alarm.id === selected);
+  const at = list.findIndex(({ alarm }) => alarm.id === selected);
   const next = list[Math.min(Math.max(at + step, 0), list.length - 1)];
-  if (next) select(next.id);
+  if (next) select(next.alarm.id);
 }
 
-function ask() {
-  const alarm = alarms.get(selected);
-  if (!dialog || !alarm || alarm.acknowledged_at || dialog.open) return;
-  document.getElementById("acknowledge-what").textContent = `${alarm.point}: ${alarm.message}`;
-  dialog.querySelector("textarea").value = "";
-  dialog.dataset.alarm = String(alarm.id);
-  dialog.returnValue = "";
-  dialog.showModal();
+function toggle(id) {
+  const head = alarms.get(id)?.suppressed ? alarms.get(id).group : id;
+  if (!opened.delete(head)) opened.add(head);
+  selected = head;
+  render();
+  select(head);
 }
 
-dialog?.addEventListener("close", async () => {
-  if (dialog.returnValue !== "ok") return;
-  const id = Number(dialog.dataset.alarm);
-  try {
-    const note = dialog.querySelector("textarea").value;
-    const alarm = await api(`/api/v1/alarms/${id}/acknowledge`, { method: "POST", body: { note } });
-    alarms.set(id, alarm);
-    render();
-    select(id);
-    toast(`${alarm.point} acknowledged`, "ok");
-  } catch (error) {
-    toast(error.message, "high");
-  }
-});
-dialog?.querySelector("textarea").addEventListener("keydown", (event) => {
-  if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) dialog.querySelector("[value=ok]").click();
-});
+const current = () => alarms.get(selected);
+const behind = (id) => [...alarms.values()].filter((alarm) => alarm.group === id && alarm.id !== id && active(alarm) && !alarm.acknowledged_at);
+
+const KEYS = {
+  j: () => move(1),
+  k: () => move(-1),
+  ArrowDown: () => move(1),
+  ArrowUp: () => move(-1),
+  a: () => actions.acknowledge(current()),
+  A: () => actions.acknowledgeGroup(current(), behind(selected)),
+  s: () => actions.shelveOrNot(current(), shelved(current())),
+  n: () => actions.note(current()),
+  m: () => actions.assign(current(), current().assignee === me ? null : me),
+  g: () => toggle(selected),
+  o: () => body.querySelector(`#alarm-${selected} a`)?.click(),
+  Enter: () => detail.open(selected),
+  "/": () => document.querySelector("#filters [name=search]").focus(),
+  "?": () => document.getElementById("keys").showModal(),
+};
 
 document.addEventListener("keydown", (event) => {
-  if (dialog?.open || event.ctrlKey || event.metaKey || event.altKey || event.target.matches("input, textarea, select")) return;
-  const actions = {
-    j: () => move(1),
-    k: () => move(-1),
-    a: ask,
-    Enter: () => event.target.matches("tr") && body.querySelector(`#alarm-${selected} a`)?.click(),
-  };
-  const action = actions[event.key];
-  if (!action) return;
-  if (event.key !== "Enter") event.preventDefault();
+  if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
+  if (event.target.matches("input, textarea, select")) {
+    if (event.key === "Escape") event.target.blur();
+    return;
+  }
+  if (event.target.matches("button, a") && event.key === "Enter") return;
+  const action = KEYS[event.key];
+  const anywhere = event.key === "?" || event.key === "/";
+  if (!action || (!anywhere && !current())) return;
+  if (event.key.startsWith("Arrow") && !body.contains(event.target)) return;
+  event.preventDefault();
   action();
 });
 
 async function reload() {
   try {
-    const query = severity ? `&severity=${severity}` : "";
-    const page = await api(`/api/v1/alarms/?page_size=${SHOWN}${query}`);
+    const [page, open] = await Promise.all([
+      api(`/api/v1/alarms/?page_size=${SHOWN}&${filters.query()}`),
+      api("/api/v1/alarms/?open=true&suppressed=false&page_size=1000"),
+    ]);
     alarms.clear();
     for (const alarm of page.results) alarms.set(alarm.id, alarm);
-    const open = await api("/api/v1/alarms/?open=true&page_size=1000");
     counts = {};
     for (const alarm of open.results) counts[alarm.severity] = (counts[alarm.severity] ?? 0) + 1;
     render();
-  } catch {
-    // live.js shows that the connection is lost and calls again after it is back.
+  } catch (error) {
+    // When the connection is lost live.js shows it and calls again after it is back.
+    if (error.status) toast(error.message, "high");
   }
+}
+
+let waiting = null;
+function reloadSoon() {
+  waiting ??= setTimeout(() => {
+    waiting = null;
+    reload();
+  }, 500);
 }
 
 connect("/ws/alarms/", (message) => {
   if (message.type === "reconnected") reload();
+  if (message.type === "alarms.changed") reloadSoon();
   if (message.type !== "alarm") return;
   const { alarm, event } = message;
-  if (event === "raised") counts[alarm.severity] = (counts[alarm.severity] ?? 0) + 1;
-  if (event === "cleared") counts[alarm.severity] = Math.max((counts[alarm.severity] ?? 1) - 1, 0);
-  if (severity && alarm.severity !== severity) {
-    render();
-    return;
+  const before = alarms.get(alarm.id);
+  const counted = (one) => one && active(one) && !one.suppressed;
+  if (before || event === "raised") {
+    counts[alarm.severity] = Math.max((counts[alarm.severity] ?? 0) + Boolean(counted(alarm)) - Boolean(counted(before)), 0);
+  } else {
+    reloadSoon();
   }
-  alarms.set(alarm.id, alarm);
-  if (event === "raised" && alarm.severity === "critical") toast(`${alarm.point}: ${alarm.message}`, "critical");
+  if (filters.fits(alarm)) alarms.set(alarm.id, alarm);
+  else alarms.delete(alarm.id);
+  if (event === "raised" && alarm.severity === "critical" && !quiet(alarm)) toast(`${alarm.point}: ${alarm.message}`, "critical");
   render();
+  detail.refresh(alarm.id);
 });
 
 render();

@@ -16,12 +16,22 @@ function text(row, value) {
   return names.get(row)?.[String(value)] ?? num(value, Number(row.dataset.digits));
 }
 
-function showQuality(row) {
+// QARTOD flags: name and badge tone, as templatetags/readings.py has them.
+const FLAGS = {
+  1: ["good", "neutral"],
+  2: ["unknown", "neutral"],
+  3: ["suspect", "medium"],
+  4: ["fail", "high"],
+  9: ["missing", "high"],
+};
+
+function showQuality(row, flag) {
   const holder = row.querySelector("[data-quality]");
-  if (!holder || holder.textContent.trim()) return;
+  const [name, tone] = FLAGS[flag ?? 1] ?? [String(flag), "neutral"];
+  if (!holder || holder.textContent.trim() === name) return;
   const badge = document.createElement("span");
-  badge.className = "badge badge--neutral";
-  badge.textContent = "good";
+  badge.className = `badge badge--${tone}`;
+  badge.textContent = name;
   holder.replaceChildren(badge);
 }
 
@@ -36,7 +46,7 @@ function show(row, reading) {
     delete row.dataset.fresh;
     requestAnimationFrame(() => (row.dataset.fresh = ""));
   }
-  showQuality(row);
+  showQuality(row, reading.quality);
 }
 
 /** A value three sampling intervals old (at least 10 s) is no longer current. */

@@ -37,10 +37,12 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """The whole product, started as `make run` does, with a short effect window."""
     folder = tmp_path_factory.mktemp("stack")
     stack = Stack(folder / "var", free_base_port(), extra={"OPS_EFFECT_WINDOW_S": "45"})
-    stack.start()
-    yield stack
-    if stack.process is not None and stack.process.poll() is None:
-        stack.stop()
+    try:
+        stack.start()
+        yield stack
+    finally:
+        if stack.process is not None and stack.process.poll() is None:
+            stack.stop()
 
 
 @pytest.fixture(scope="package")

@@ -9,6 +9,13 @@ const MARGIN = 0.9;
 const COLD = 15;
 const HOT = 35;
 const STALE_MS = 30_000;
+const FLAGS = { 2: "unknown", 3: "suspect", 4: "failed", 9: "missing" };
+
+/** Names of the values that are not good, for the title; "" when all are. */
+export function doubts(flags, ...tags) {
+  const bad = tags.filter((tag) => flags?.[tag] > 1);
+  return bad.map((tag) => `${tag.split(".").pop()} ${FLAGS[flags[tag]] ?? flags[tag]}`).join(", ");
+}
 
 function node(name, attributes = {}, text = "") {
   const made = document.createElementNS(SVG, name);
@@ -37,24 +44,27 @@ function rackTone(rack, stale) {
   return rack.inlet_c > 27 ? "high" : "";
 }
 
-function drawRack(rack, stale) {
+function drawRack(rack, stale, flags) {
+  const doubt = doubts(flags, `${rack.tag}.inlet_c`, `${rack.tag}.power_w`);
+  const shown = flags?.[`${rack.tag}.inlet_c`] > 1 ? `${num(rack.inlet_c)}?` : num(rack.inlet_c);
   return unit({
     href: `/assets/${rack.tag}/`,
     x: rack.x_m,
     y: rack.y_m,
     ...RACK,
-    value: num(rack.inlet_c),
+    value: shown,
     label: rack.tag.replace("rack-", ""),
     tone: rackTone(rack, stale),
     level: (rack.inlet_c - COLD) / (HOT - COLD),
-    title: `${rack.tag}: inlet ${num(rack.inlet_c)} °C, ${num(rack.power_w / 1000)} kW`,
+    title: `${rack.tag}: inlet ${num(rack.inlet_c)} °C, ${num(rack.power_w / 1000)} kW${doubt && ` · not to be trusted: ${doubt}`}`,
   });
 }
 
-function drawCrac(crac) {
+function drawCrac(crac, flags) {
+  const doubt = doubts(flags, ...["supply_c", "return_c", "fan_speed_pct", "running"].map((name) => `${crac.tag}.${name}`));
   const running = crac.running >= 0.5;
   const tone = crac.fault >= 0.5 ? "critical" : running ? "" : "standby";
-  const state = crac.fault >= 0.5 ? "FAULT" : running ? `${num(crac.supply_c)} °C` : "standby";
+  const state = crac.fault >= 0.5 ? "FAULT" : running ? `${num(crac.supply_c)} °C${flags?.[`${crac.tag}.supply_c`] > 1 ? "?" : ""}` : "standby";
   return unit({
     href: `/assets/${crac.tag}/`,
     x: crac.x_m,
@@ -64,7 +74,7 @@ function drawCrac(crac) {
     label: running ? `${crac.tag} · fan ${num(crac.fan_speed_pct, 0)} %` : crac.tag,
     tone,
     level: running ? crac.fan_speed_pct / 100 : NaN,
-    title: `${crac.tag}: ${running ? "running" : "stopped"}, fan ${num(crac.fan_speed_pct, 0)} %`,
+    title: `${crac.tag}: ${running ? "running" : "stopped"}, fan ${num(crac.fan_speed_pct, 0)} %${doubt && ` · not to be trusted: ${doubt}`}`,
   });
 }
 
@@ -82,8 +92,8 @@ export function drawHall(svg, overview) {
   const parts = [
     node("rect", { class: "room", x: left + 0.02, y: 0.02, width: right - left - 0.04, height: depth - 0.04, rx: 0.12 }),
     node("text", { class: "aisle", x: (left + right) / 2, y: depth / 2 + 0.06 }, "HOT AISLE"),
-    ...overview.cracs.map(drawCrac),
-    ...overview.racks.map((rack) => drawRack(rack, stale)),
+    ...overview.cracs.map((crac) => drawCrac(crac, overview.flags)),
+    ...overview.racks.map((rack) => drawRack(rack, stale, overview.flags)),
   ];
   svg.replaceChildren(...parts);
   if (focused) svg.querySelector(`a[href="${CSS.escape(focused)}"]`)?.focus();

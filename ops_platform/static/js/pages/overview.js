@@ -2,15 +2,17 @@
 
 import { api } from "../api.js";
 import { ago, num, watts } from "../format.js";
-import { drawHall } from "./hall.js";
+import { doubts, drawHall } from "./hall.js";
 import { connect } from "../live.js";
 
 const byId = (id) => document.getElementById(id);
 const REFRESH_MS = 2000;
 const SHOWN = 6;
 
-function tile(id, text, tone = "") {
-  byId(id).textContent = text;
+/** `doubt` names values behind the figure whose quality flag is not good; the figure gets a ?. */
+function tile(id, text, tone = "", doubt = "") {
+  byId(id).textContent = doubt ? `${text}?` : text;
+  byId(id).title = doubt && `not to be trusted: ${doubt}`;
   const holder = byId(id).closest(".tile");
   if (tone) holder.dataset.tone = tone;
   else delete holder.dataset.tone;
@@ -24,12 +26,13 @@ function inletTone(celsius) {
 async function refreshHall() {
   const overview = await api("/api/v1/facility/overview");
   byId("hall-name").textContent = overview.name ?? "Overview";
-  tile("it-power", watts(overview.it_power_w));
-  tile("facility-power", watts(overview.facility_power_w));
-  tile("pue", num(overview.pue, 3));
+  const own = (name) => doubts(overview.flags, `${overview.slug}.${name}`);
+  tile("it-power", watts(overview.it_power_w), "", own("it_power_w"));
+  tile("facility-power", watts(overview.facility_power_w), "", own("facility_power_w"));
+  tile("pue", num(overview.pue, 3), "", own("pue"));
   const known = overview.racks.filter((rack) => Number.isFinite(rack.inlet_c));
   const hottest = known.reduce((best, rack) => (!best || rack.inlet_c > best.inlet_c ? rack : best), null);
-  tile("max-inlet", hottest ? `${num(hottest.inlet_c)} °C` : "–", hottest ? inletTone(hottest.inlet_c) : "");
+  tile("max-inlet", hottest ? `${num(hottest.inlet_c)} °C` : "–", hottest ? inletTone(hottest.inlet_c) : "", hottest ? doubts(overview.flags, `${hottest.tag}.inlet_c`) : "");
   byId("max-inlet-rack").textContent = hottest ? hottest.tag : "no readings yet";
   drawHall(byId("hall"), overview);
 }
@@ -61,7 +64,7 @@ function list(holder, items, emptyText) {
 }
 
 async function refreshAlarms() {
-  const page = await api("/api/v1/alarms/?open=true");
+  const page = await api("/api/v1/alarms/?open=true&suppressed=false");
   const alarms = page.results;
   const count = page.count;
   const worst = ["critical", "high", "medium", "low"].find((tone) => alarms.some((alarm) => alarm.severity === tone));

@@ -1,0 +1,1 @@
+"""Parts of benchmarks/ingest.py: the product's processes, the load, the clients."""

@@ -1,0 +1,1 @@
+"""Telling people: who (escalation), what (messages), how (webhook, e-mail), and the log of it."""
