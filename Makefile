@@ -59,7 +59,7 @@ lint: $(VENV)/.dev
 
 # Missing migrations are a test (ops_platform/tests/test_project.py): they need the database.
 unit: $(VENV)/.dev
-	$(PY) -m pytest -n 2 --dist loadgroup $(ARGS)
+	$(PY) -m pytest -n 2 $(ARGS)
 
 format: $(VENV)/.dev
 	$(VENV)/bin/ruff check --fix .

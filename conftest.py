@@ -12,22 +12,37 @@ if TYPE_CHECKING:
     from ops_platform.models import User
 
 
+LONGEST_FIRST = ("browser", "kvserve", "rag")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Start the longest first, and keep what shares an expensive fixture on one worker."""
-    items.sort(key=lambda item: "browser" not in item.path.parts)
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(_group(item)))
+    """Start the longest groups first."""
+    ranks = {group: rank for rank, group in enumerate(LONGEST_FIRST)}
+    items.sort(key=lambda item: ranks.get(_group(item.nodeid), len(ranks)))
 
 
-def _group(item: pytest.Item) -> str:
-    room = item.path.relative_to(Path(__file__).parent).parts[0]
-    if "browser" in item.path.parts:
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Keep on one worker what shares an expensive fixture: one stack and browser, one engine.
+
+    (xdist's own groups are marks that it writes into node ids, which pytest 9.2 no longer allows.)
+    """
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByGroup(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return _group(nodeid)
+
+    config.option.loadscopereorder = False  # by number of tests
+    return ByGroup(config, log)
+
+
+def _group(nodeid: str) -> str:
+    path = nodeid.partition("::")[0]
+    folders = path.split("/")
+    if "browser" in folders:
         return "browser"
-    if room == "kvserve":
-        return "kvserve"
-    if room == "rag" or "kvserve_url" in getattr(item, "fixturenames", ()):
-        return "rag"
-    return str(item.path)
+    return folders[0] if folders[0] in ("kvserve", "rag") else path
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -5,9 +5,10 @@
 
 Starts PostgreSQL, Redis, web, worker and beat over a fresh data folder, with a rule on every point.
 Each round pushes one reading of every point (batches of 1,000 in JSON), some of them past the level;
-the clock starts when the last push is acknowledged, that is: committed. A poll every 10 ms sees how
-many alarms are in the database and stops when all are. Then everything goes back to normal, and the
-alarms must clear. The screen's cost is measured in this process on the same data list. Prints JSON.
+the clock starts when the last push is acknowledged, that is: committed (it holds the points that
+cross, when they are few). A poll every 10 ms sees how many alarms are in the database and stops when
+all are. Then everything goes back to normal, and the alarms must clear. The screen's cost is
+measured in this process on the same data list. Prints JSON.
 """
 
 from __future__ import annotations
@@ -70,11 +71,11 @@ def main() -> None:
 
 
 def push(product: Product, token: str, points: int, high: int) -> float:
-    """Push one reading of each point, ``high`` of them past the level; return the last commit."""
+    """Push one reading of each point, the last ``high`` past the level; return the last commit."""
     stamp = datetime.now(UTC).isoformat()
     for first in range(0, points, 1000):
         readings = [
-            {"point": tag(n), "ts": stamp, "value": 45.0 if n < high else 25.0}
+            {"point": tag(n), "ts": stamp, "value": 45.0 if n >= points - high else 25.0}
             for n in range(first, min(first + 1000, points))
         ]
         request = urllib.request.Request(

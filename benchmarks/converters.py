@@ -15,6 +15,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -97,7 +98,7 @@ def main() -> None:
         fresh()
         batch = samples(names, each)
         convert(Sender(), batch, columns)
-        seconds = median_s(lambda batch=batch: convert(Sender(), batch, columns), options.rounds)
+        seconds = median_s(partial(convert, Sender(), batch, columns), options.rounds)
         result["cases"][name] = {
             "readings_per_s": round(len(batch) / seconds),
             "ns_per_reading": round(1e9 * seconds / len(batch), 1),

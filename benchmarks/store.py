@@ -1,11 +1,11 @@
 """How long a chart, a wall and a rollup take, over a month of a facility of 10,000 points.
 
-    python -m benchmarks.store [--points 10000] [--output store.json]
+    python -m benchmarks.store [--points 10000] [--minute-points 2000] [--raw-days 30]
 
 Starts the embedded PostgreSQL (its ordinary settings, fsync on) over a fresh data folder and fills it
 as the product would: rows of one time lie together, so those of one point are scattered. Rollups by
-hour of all points for 30 days, by minute of 2,000 points for 2 days, readings at 1 Hz of 2,000 points
-for the last 10 minutes and of one point for 30 days, and the marks of the minutes and the hour that
+hour of all points for 30 days, by minute of some for 2 days, readings at 1 Hz of as many
+for the last 10 minutes and of one point for all days, and the marks of the minutes and the hour that
 are not summed up yet. Then asks over REST, in this process: session, permission, JSON included.
 """
 
@@ -29,8 +29,8 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 DAYS = 30
-MINUTE_POINTS, MINUTE_DAYS = 2_000, 2
-RAW_POINTS, RAW_S = 2_000, 600
+MINUTE_DAYS = 2
+RAW_S = 600
 WALL = 200
 ROUNDS = 15
 
@@ -54,6 +54,8 @@ def main() -> None:
     """Run and print."""
     parser = argparse.ArgumentParser(description="Store benchmark")
     parser.add_argument("--points", type=int, default=10_000)
+    parser.add_argument("--minute-points", type=int, default=2_000)
+    parser.add_argument("--raw-days", type=int, default=30, help="of one point at 1 Hz")
     parser.add_argument("--port", type=int, default=12_640)
     parser.add_argument("--output", type=Path)
     options = parser.parse_args()
@@ -77,7 +79,7 @@ def main() -> None:
 
     try:
         with running(exclusively=True):
-            report = measured(options.points)
+            report = measured(options)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     text = json.dumps(report, indent=2)
@@ -86,7 +88,7 @@ def main() -> None:
         options.output.write_text(text + "\n")
 
 
-def measured(points: int) -> dict[str, Any]:
+def measured(options: argparse.Namespace) -> dict[str, Any]:
     """Fill the database, then time each question."""
     from django.core.management import call_command
     from django.test import Client
@@ -96,7 +98,7 @@ def measured(points: int) -> dict[str, Any]:
     call_command("check")  # loads every module now, not after the filling
     call_command("migrate", verbosity=0)
     now = datetime.now(UTC)
-    rows, fill_s = filled(points, now)
+    rows, fill_s = filled(options, now)
     client = Client()
     client.force_login(User.objects.create_user("bench"))
     tags = [f"a.q{n}" for n in range(WALL)]
@@ -123,24 +125,25 @@ def measured(points: int) -> dict[str, Any]:
         "snapshot_of_all": f"/api/v1/snapshots/current?mode=latest&at={ago(seconds=30)}",
     }
     report: dict[str, Any] = {
-        "points": points,
+        "points": options.points,
         "cpus": os.cpu_count(),
         "rows": rows,
         "fill_s": round(fill_s, 1),
         "questions": {name: timed(partial(ask, path)) for name, path in questions.items()},
     }
-    report["rollup_job"] = rolled(now)
+    report["load_average"] = os.getloadavg()
+    report["rollup_job"] = rolled(now, options.minute_points)
     return report
 
 
-def filled(points: int, now: datetime) -> tuple[dict[str, int], float]:
+def filled(options: argparse.Namespace, now: datetime) -> tuple[dict[str, int], float]:
     """Make the points and their past; return rows by table and the seconds it took."""
     from django.db import connection
 
     from facilities import partitions
     from facilities.models import Asset, LatestReading, Point, Site
 
-    started = time.monotonic()
+    started, points = time.monotonic(), options.points
     site = Site.objects.create(slug="s", name="S")
     asset = Asset.objects.create(site=site, tag="a", name="A", kind="rack")
     Point.objects.bulk_create(
@@ -170,12 +173,12 @@ def filled(points: int, now: datetime) -> tuple[dict[str, int], float]:
                 "start": minute - timedelta(days=MINUTE_DAYS),
                 "end": minute - timedelta(minutes=2),
                 "step": "1 minute",
-                "points": MINUTE_POINTS,
+                "points": options.minute_points,
             },
         )
         for first, count in (
-            (now - timedelta(days=DAYS), 1),
-            (now - timedelta(seconds=RAW_S), RAW_POINTS),
+            (now - timedelta(days=options.raw_days), 1),
+            (now - timedelta(seconds=RAW_S), options.minute_points),
         ):
             cursor.execute(READINGS, {"start": first, "end": now, "points": count})
         cursor.execute(
@@ -189,7 +192,7 @@ def filled(points: int, now: datetime) -> tuple[dict[str, int], float]:
             rows[name] = cursor.fetchone()[0]
     LatestReading.objects.bulk_create(
         LatestReading(point=point, ts=now, value=22, received_at=now)
-        for point in Point.objects.order_by("pk")[:RAW_POINTS]
+        for point in Point.objects.order_by("pk")[: options.minute_points]
     )
     return rows, time.monotonic() - started
 
@@ -215,8 +218,8 @@ def timed(ask: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     return found | {"values": len(body["values"])}
 
 
-def rolled(now: datetime) -> dict[str, Any]:
-    """How fast the job sums up: whole minutes of 2,000 points at 1 Hz, then one late reading."""
+def rolled(now: datetime, points: int) -> dict[str, Any]:
+    """How fast the job sums up: whole minutes of readings at 1 Hz, then one late reading."""
     from django.db import connection
 
     from facilities.rollups import job, mark
@@ -234,7 +237,7 @@ def rolled(now: datetime) -> dict[str, Any]:
         spans.append(done.seconds * 1e3)
     return {
         "minutes": whole.minutes,
-        "readings_per_s": round(whole.minutes * RAW_POINTS * 60 / whole.seconds),
+        "readings_per_s": round(whole.minutes * points * 60 / whole.seconds),
         "late_reading_ms": round(statistics.median(spans), 1),
     }
 

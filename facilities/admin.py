@@ -200,5 +200,6 @@ class AlarmEventAdmin(ReadOnly):
 
 # The other rooms' classes register themselves; they need ReadOnly from above.
 import facilities.admin_alarms  # noqa: E402
+import facilities.admin_anomaly  # noqa: E402
 import facilities.admin_datalist  # noqa: E402
 import facilities.admin_quality  # noqa: E402, F401

@@ -181,7 +181,8 @@ def is_watched(group: str) -> bool:
         _client.append(
             redis.Redis.from_url(settings.REDIS_URL, socket_timeout=1, socket_connect_timeout=1)
         )
-    prefix = settings.CHANNEL_LAYERS["default"]["CONFIG"]["prefix"]
+    layers: dict[str, Any] = settings.CHANNEL_LAYERS
+    prefix = layers["default"]["CONFIG"]["prefix"]
     try:
         answer = bool(_client[0].zcard(f"{prefix}:group:{group}"))
     except redis.RedisError:

@@ -31,7 +31,9 @@ def point(request: HttpRequest, tag: str) -> HttpResponse:
     """One point: facts, chart, its alarms, its readings as they came."""
     if "\0" in tag:  # PostgreSQL takes no NUL; such a tag names nothing
         raise Http404("there is nothing with this tag")
-    found = get_object_or_404(Point.objects.select_related("asset__hall", "latest"), tag=tag)
+    found = get_object_or_404(
+        Point.objects.select_related("asset__hall", "latest", "quality_state"), tag=tag
+    )
     context = {
         "nav": "points",
         "point": found,

@@ -47,7 +47,10 @@ def _filters(request: HttpRequest) -> dict[str, str]:
 def points(request: HttpRequest) -> HttpResponse:
     """Points, worst first, under the facility's counts and trend."""
     given = _filters(request)
-    page = Paginator(reads.point_verdicts(**given), PAGE_SIZE).get_page(request.GET.get("page"))
+    found = reads.point_verdicts(
+        flag=given["flag"], asset=given["asset"], kind=given["kind"], search=given["search"]
+    )
+    page = Paginator(found, PAGE_SIZE).get_page(request.GET.get("page"))
     counts = reads.counts_by_flag()
     context = {
         "nav": "quality",

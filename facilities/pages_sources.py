@@ -19,6 +19,7 @@ from facilities.converters.document import DocumentError
 from facilities.converters.maps import ready_maps
 from facilities.converters.preview import preview
 from facilities.models import Converter, Source, SourceFlow
+from facilities.models.source import clean_networks
 from facilities.services.converters import converter_save
 from facilities.services.sources import (
     SourceExists,
@@ -64,9 +65,14 @@ class SourceForm(forms.ModelForm):
                 field.widget.attrs["class"] = "input"
 
     def clean(self) -> dict[str, Any]:
-        """Take the networks apart; the model checks them."""
+        """Take the networks apart and check them; the form has no field of the model's name."""
         data = super().clean() or {}
-        self.instance.allowed_networks = data.get("networks", "").split()
+        try:
+            self.instance.allowed_networks = clean_networks(
+                self.instance.name, data.get("networks", "").split()
+            )
+        except ValidationError as error:
+            self.add_error("networks", error.messages)
         return data
 
     def settings(self) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from django.db.models import Case, Count, F, IntegerField, Q, QuerySet, Value, When
 
-from facilities.models import Alarm, Asset, AssetLink, Hall, LatestReading, Point, Quality
+from facilities.models import Alarm, Asset, AssetLink, Hall, LatestReading, Quality
 from facilities.models.alarm import SEVERITY_ORDER
 from facilities.models.asset import AssetKind
 from facilities.series import MAX_SERIES_POINTS, Series, point_series, wall_series

@@ -39,7 +39,7 @@ VARIABLES: dict[str, str] = {
     "OPS_RETENTION_DAYS": "Days that raw readings are kept (default 400).",
     "OPS_RETENTION_1M_DAYS": "Days that rollups by minute are kept (default 800).",
     "OPS_RETENTION_1H_DAYS": "Days that rollups by hour are kept (default 3650).",
-    "OPS_STORE_LAYOUT": "`partitions` (default), `timescaledb` or `citus`: who splits the readings table (docs/store.md).",
+    "OPS_STORE_LAYOUT": "`partitions` (default), `timescaledb` or `citus`: who splits the readings (docs/store.md).",
     "OPS_SMTP_URL": "Mail server for alarms, `smtp://user:pw@host:587` (STARTTLS), `smtps://…` or `smtp+plain://…`.",
     "OPS_MAIL_FROM": "Sender of mails (default `holdpoint@localhost`).",
     "OPS_PUBLIC_URL": "Address of this installation as people open it, for links in messages.",

@@ -193,6 +193,7 @@ SPECTACULAR_SETTINGS = {
         "DeliveryStateEnum": "facilities.models.notify.DeliveryState",
         "DocumentKindEnum": "rag.models.document.Kind",
         "ProposalStateEnum": "approvals.states.ProposalState",
+        "QuarantineStateEnum": "facilities.models.quarantine.QuarantineState",
     },
     "APPEND_COMPONENTS": {
         "securitySchemes": {

@@ -11,6 +11,7 @@ from approvals.agent.rank import Candidate
 from approvals.agent.support import name_step
 from approvals.canonical import iso_utc
 from approvals.catalogue.situation import INLET_LIMIT_C, Situation, needed_w
+from facilities.alarms.payload import signal_unit
 from facilities.models import Alarm
 
 
@@ -23,7 +24,7 @@ def alarm_evidence(alarm: Alarm) -> dict[str, Any]:
         "name": f"{alarm.point.asset.name}: {alarm.rule.name}",
         "severity": alarm.severity,
         "value": alarm.value,
-        "unit": alarm.point.unit,
+        "unit": signal_unit(alarm),
         "at": iso_utc(alarm.raised_at),
         "text": alarm.message or alarm.rule.name,
     }
@@ -41,7 +42,8 @@ def reading_evidence(situation: Situation, tags: list[str]) -> list[dict[str, An
 def facts(alarm: Alarm, situation: Situation) -> list[str]:
     """Short factual sentences about the alarm and the hall's cooling, most telling first."""
     asset, point = alarm.point.asset, alarm.point
-    unit = {"Cel": " °C", "%": " %", "W": " W"}.get(point.unit, "")
+    unit = signal_unit(alarm)
+    unit = {"Cel": " °C", "%": " %", "W": " W"}.get(unit, f" {unit}" if unit else "")
     sentences = [
         f"{asset.name}: {alarm.rule.name} ({point.tag} = {alarm.value:g}{unit} at "
         f"{alarm.raised_at:%H:%M:%S} UTC)"

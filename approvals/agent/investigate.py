@@ -20,6 +20,7 @@ from approvals.audit import AGENT, audit_append
 from approvals.live import push_investigation
 from approvals.models import Investigation, InvestigationOutcome
 from approvals.states import ProposalState
+from facilities.alarms.kinds import KINDS
 from facilities.alarms.quiet import quiet_now
 from facilities.models import Alarm
 
@@ -122,6 +123,12 @@ def _claim(alarm_id: int) -> Investigation | None:
 
 
 def _look(alarm: Alarm, timeline: Timeline) -> Conclusion:
+    if KINDS[alarm.rule.kind].of_instrument:
+        return Conclusion(
+            InvestigationOutcome.NONE,
+            f"No action proposed: {alarm.rule.name} on {alarm.point.tag} says that the instrument or "
+            "its source is not to be trusted, not that the plant is in trouble. Check the sensor.",
+        )
     situation, sentences = gather(alarm, timeline)
     sentences += find_moved(alarm, timeline)
     found = enumerate_actions(situation, timeline)

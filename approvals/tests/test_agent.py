@@ -146,6 +146,14 @@ class TestWithoutModel:
         assert "nothing in the catalogue helps" in Investigation.objects.get().conclusion
         assert not Proposal.objects.exists()
 
+    def test_it_proposes_nothing_for_a_silent_sensor(self, set_values: SetValues) -> None:
+        set_values(CRAC_2_DOWN | WARM)
+        alarm = _raise_alarm("rack-1-03.inlet_c", value=30.0, rule="Rack inlet silent")
+        assert investigate(alarm_id=alarm.pk) == "none"
+        looked = Investigation.objects.get(alarm=alarm)
+        assert "Check the sensor" in looked.conclusion
+        assert Proposal.objects.count() == 0
+
     def test_it_looks_once_at_an_alarm(self, set_values: SetValues) -> None:
         set_values(CRAC_2_DOWN)
         alarm = _crac_2_alarm()

@@ -89,12 +89,7 @@ class AlarmSerializer(serializers.ModelSerializer[Alarm]):
 
     def get_unit(self, alarm: Alarm) -> str:
         """Unit of the signal: the point's, per minute for a rate, intervals for staleness."""
-        kind = KINDS[alarm.rule.kind]
-        if "unit" in kind.keys:
-            return str(alarm.rule.parameters.get("unit", ""))
-        if kind.unit.startswith("/"):
-            return f"{alarm.point.unit}{kind.unit}"
-        return kind.unit or alarm.point.unit
+        return signal_unit(alarm)
 
     @extend_schema_field(serializers.DateTimeField(allow_null=True))
     def get_shelved_until(self, alarm: Alarm) -> str | None:
@@ -117,6 +112,16 @@ class AlarmEventSerializer(serializers.ModelSerializer[AlarmEvent]):
         model = AlarmEvent
         fields = ("at", "event", "actor", "note")
         read_only_fields = fields
+
+
+def signal_unit(alarm: Alarm) -> str:
+    """Unit of what the alarm's value measures. Select point and rule beforehand."""
+    kind = KINDS[alarm.rule.kind]
+    if "unit" in kind.keys:
+        return str(alarm.rule.parameters.get("unit", ""))
+    if kind.unit.startswith("/"):
+        return f"{alarm.point.unit}{kind.unit}"
+    return kind.unit or alarm.point.unit
 
 
 def alarm_payload(alarm: Alarm) -> dict[str, Any]:

@@ -18,6 +18,8 @@ from facilities.board.planner import Plan, PlanInput, capacity_plan, present, wa
 
 from .common import text
 
+STATES = ", ".join(State)
+
 
 class EvidenceSerializer(serializers.Serializer[Any]):
     """Where to look."""
@@ -32,7 +34,7 @@ class CellSerializer(serializers.Serializer[Any]):
     key = serializers.CharField()
     need = serializers.CharField()
     value = serializers.CharField()
-    state = serializers.ChoiceField([state.value for state in State])
+    state = serializers.CharField(help_text=STATES)
     how = serializers.CharField()
     basis = serializers.CharField()
     at = serializers.DateTimeField()
@@ -46,7 +48,7 @@ class ComponentSerializer(serializers.Serializer[Any]):
 
     key = serializers.CharField()
     title = serializers.CharField()
-    state = serializers.ChoiceField([state.value for state in State])
+    state = serializers.CharField(help_text=STATES)
     cells = CellSerializer(many=True)
 
 

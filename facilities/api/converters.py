@@ -44,7 +44,7 @@ class ConverterSerializer(serializers.ModelSerializer[Converter]):
         fields = ("source", "document", "enabled", "updated_at", "updated_by")
 
 
-class DocumentSerializer(serializers.Serializer[Any]):
+class ConverterDocumentSerializer(serializers.Serializer[Any]):
     """A document to try."""
 
     document = serializers.CharField(allow_blank=True, max_length=100_000, trim_whitespace=False)
@@ -134,12 +134,12 @@ class ConverterPreview(APIView):
     @extend_schema(
         operation_id="converters_preview",
         summary="Try a converter on the last messages",
-        request=DocumentSerializer,
+        request=ConverterDocumentSerializer,
         responses=PreviewSerializer,
     )
     def post(self, request: Request, pk: int) -> Response:
         """Change nothing; show what would become of each series."""
-        asked = DocumentSerializer(data=request.data)
+        asked = ConverterDocumentSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
         try:
             made = preview(source=_source(pk), document=asked.validated_data["document"])

@@ -83,10 +83,6 @@ class PushView(APIView):
     permission_classes: list[Any] = []
     wire: Format
 
-    def post(self, request: Request) -> HttpResponse:
-        """Store what the body holds."""
-        return take_push(self.wire, request._request)
-
 
 _BYTES = OpenApiTypes.BINARY
 _ANYTHING = OpenApiTypes.OBJECT
@@ -128,8 +124,13 @@ def _documented(
         },
         tags=["push"],
     )
-    view = type(f"{name.title().replace('_', '')}View", (PushView,), {"wire": wire})
-    return document(view).as_view()
+
+    def post(self: PushView, request: Request) -> HttpResponse:
+        return take_push(self.wire, request._request)
+
+    members = {"wire": wire, "post": document(post)}
+    view: Any = type(f"{name.title().replace('_', '')}View", (PushView,), members)
+    return view.as_view()
 
 
 influx_v2_push = _documented(

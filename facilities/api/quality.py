@@ -41,6 +41,8 @@ class PointQualitySerializer(serializers.ModelSerializer[PointQuality]):
     tag = serializers.CharField(source="point.tag")
     asset = serializers.CharField(source="point.asset.tag")
     unit = serializers.CharField(source="point.unit")
+    flag = serializers.IntegerField(help_text="1 good, 2 unknown, 3 suspect, 4 fail, 9 missing")
+    standing = serializers.IntegerField(help_text="What new readings carry at least")
     tests = serializers.SerializerMethodField()
 
     class Meta:
@@ -157,12 +159,12 @@ class AssetQualityList(generics.GenericAPIView[Any]):
         found = reads.asset_scores(
             kind=choice(request, "kind", AssetKind.values), search=text(request, "search")
         )
-        page = self.paginate_queryset(found) or []  # type: ignore[arg-type]
-        rows = [reads.asset_score(row)._asdict() for row in page]  # type: ignore[arg-type]
+        page = self.paginate_queryset(found) or []
+        rows = [reads.asset_score(row)._asdict() for row in page]
         return self.get_paginated_response(AssetScoreSerializer(rows, many=True).data)
 
 
-class StepSerializer(serializers.Serializer[Any]):
+class FlowStepSerializer(serializers.Serializer[Any]):
     """One of the three steps. Seconds; ``lost`` is what went in and did not come out."""
 
     name = serializers.ChoiceField(["performance", "transform", "transfer"])
@@ -190,7 +192,7 @@ class SourceStepsSerializer(serializers.Serializer[Any]):
     duplicates = serializers.IntegerField()
     stored = serializers.IntegerField()
     per_s = serializers.FloatField()
-    steps = StepSerializer(many=True)
+    steps = FlowStepSerializer(many=True)
     score = serializers.FloatField(allow_null=True)
 
 

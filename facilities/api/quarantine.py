@@ -33,7 +33,7 @@ FILTERS = [
 ]
 
 
-class ItemSerializer(serializers.ModelSerializer[QuarantinedItem]):
+class QuarantinedItemSerializer(serializers.ModelSerializer[QuarantinedItem]):
     """One rejected item."""
 
     source = serializers.CharField(source="source.name")  # type: ignore[assignment]  # hides Field.source
@@ -64,7 +64,7 @@ class ItemSerializer(serializers.ModelSerializer[QuarantinedItem]):
         return shown
 
 
-class SelectionSerializer(serializers.Serializer[Any]):
+class QuarantineSelectionSerializer(serializers.Serializer[Any]):
     """Items by id; none: everything that the filters of the query find."""
 
     ids = serializers.ListField(
@@ -72,7 +72,7 @@ class SelectionSerializer(serializers.Serializer[Any]):
     )
 
 
-class ReplaySerializer(serializers.Serializer[Any]):
+class QuarantineReplaySerializer(serializers.Serializer[Any]):
     """Counts of a replay."""
 
     tried = serializers.IntegerField()
@@ -82,7 +82,7 @@ class ReplaySerializer(serializers.Serializer[Any]):
     reasons = serializers.DictField(child=serializers.IntegerField())
 
 
-class DiscardedSerializer(serializers.Serializer[Any]):
+class QuarantineDiscardedSerializer(serializers.Serializer[Any]):
     """How many items were discarded."""
 
     discarded = serializers.IntegerField()
@@ -104,7 +104,7 @@ def found(request: Request) -> QuerySet[QuarantinedItem]:
 
 def selected(request: Request) -> QuerySet[QuarantinedItem]:
     """Items by the ids of the body, or by the query string."""
-    asked = SelectionSerializer(data=request.data)
+    asked = QuarantineSelectionSerializer(data=request.data)
     asked.is_valid(raise_exception=True)
     items = found(request)
     ids = asked.validated_data.get("ids")
@@ -117,7 +117,7 @@ def selected(request: Request) -> QuerySet[QuarantinedItem]:
 class QuarantineList(generics.ListAPIView[QuarantinedItem]):
     """Rejected items, newest first."""
 
-    serializer_class = ItemSerializer
+    serializer_class = QuarantinedItemSerializer
     pagination_class = Pages
     permission_classes = [IsAuthenticated, MayManageSources]
     queryset = QuarantinedItem.objects.none()
@@ -136,8 +136,8 @@ class QuarantineReplay(APIView):
         operation_id="quarantine_replay",
         summary="Try waiting items again, each stored exactly once",
         parameters=FILTERS,
-        request=SelectionSerializer,
-        responses=ReplaySerializer,
+        request=QuarantineSelectionSerializer,
+        responses=QuarantineReplaySerializer,
     )
     def post(self, request: Request) -> Response:
         """Replay the selection, at most 50,000 items."""
@@ -153,8 +153,8 @@ class QuarantineDiscard(APIView):
         operation_id="quarantine_discard",
         summary="Discard waiting items",
         parameters=FILTERS,
-        request=SelectionSerializer,
-        responses=DiscardedSerializer,
+        request=QuarantineSelectionSerializer,
+        responses=QuarantineDiscardedSerializer,
     )
     def post(self, request: Request) -> Response:
         """Discard the selection."""

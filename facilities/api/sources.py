@@ -49,7 +49,6 @@ class SourceSerializer(serializers.ModelSerializer[Source]):
             "name",
             "owner",
             "active",
-            "token_prefix",
             "expires_at",
             "allowed_networks",
             "max_readings_per_s",
@@ -61,7 +60,7 @@ class SourceSerializer(serializers.ModelSerializer[Source]):
             "silent",
             "created_at",
         )
-        read_only_fields = ("token_prefix", "last_seen_at", "created_at")
+        read_only_fields = ("last_seen_at", "created_at")
 
 
 class IssuedSerializer(serializers.Serializer[Any]):

@@ -80,6 +80,8 @@ def convert(sender: SourceLike, samples: Samples, columns: PointColumns) -> Batc
     if samples.text:
         counting[list(samples.text)] = False
     if counting.any():
+        # Stale markers and NaN are no counts: they go on as they are, for validation to judge.
+        keep |= counting & ~np.isfinite(samples.value)
         rates = counters.rates(sender.source_id, samples, np.flatnonzero(counting), place, targets)
         value[rates.position] = _scaled(
             rates.per_s, tables.scale[place[rates.position]], tables.offset[place[rates.position]]

@@ -6,13 +6,11 @@ import hashlib
 import re
 import unicodedata
 from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
+from facilities.ingest.formats.keys import split_key
 from facilities.models.converter import MAX_KEY
 from facilities.tags import POINT_TAG
-
-_LABEL: Final = re.compile(r'([A-Za-z_][A-Za-z0-9_.:/-]*)="((?:[^"\\]|\\.)*)"(?:,|\Z)', re.DOTALL)
-_ESCAPE: Final = re.compile(r"\\(.)", re.DOTALL)
 
 
 class SeriesKey(NamedTuple):
@@ -25,17 +23,7 @@ class SeriesKey(NamedTuple):
 @lru_cache(maxsize=8_192)
 def parse_key(key: str) -> SeriesKey:
     """Take a series key apart. What is not of the form is a name without labels."""
-    name, brace, rest = key.partition("{")
-    if not brace or not rest.endswith("}"):
-        return SeriesKey(key, {})
-    labels, position, inside = {}, 0, rest[:-1]
-    while position < len(inside):
-        found = _LABEL.match(inside, position)
-        if found is None:
-            return SeriesKey(key, {})
-        labels[found[1]] = _ESCAPE.sub(lambda m: "\n" if m[1] == "n" else m[1], found[2])
-        position = found.end()
-    return SeriesKey(name, labels)
+    return SeriesKey(*split_key(key))
 
 
 def key_problem(key: str) -> str:

@@ -131,8 +131,8 @@ class Resolution:
         self.targets.append(target)
         if place >= len(self._tables.row):
             longer = _blank(2 * place)
-            for old, new in zip(self._tables, longer, strict=True):
-                new[:place] = old
+            for name in Tables._fields:
+                getattr(longer, name)[:place] = getattr(self._tables, name)
             self._tables = longer
         tables = self._tables
         tables.row[place] = target.row

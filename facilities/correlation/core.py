@@ -12,6 +12,8 @@ Ints = npt.NDArray[np.int64]
 
 MIN_PAIRS: Final = 12
 """Pairs of values below which a correlation says nothing. assumed"""
+ROUNDING: Final = 1e-12
+"""Spread relative to the mean that double precision itself makes."""
 FLAT: Final = 1e-9
 """Relative variance below which a series counts as constant within the pairs."""
 
@@ -65,7 +67,7 @@ def _centred(series: Floats) -> Floats:
         mean = np.nansum(series, axis=-1, keepdims=True) / np.maximum(count, 1)
         moved = series - mean
         spread = np.sqrt(np.nansum(moved * moved, axis=-1, keepdims=True) / np.maximum(count, 1))
-    flat = spread <= 1e-9 * np.abs(mean) + 1e-300
+    flat = spread <= ROUNDING * np.abs(mean) + 1e-300
     return np.where(flat, moved * 0.0, moved / np.where(flat, 1.0, spread))
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 import numpy as np
+from threadpoolctl import ThreadpoolController
 
 from facilities.models import Alarm, Point
 
@@ -127,6 +129,11 @@ def correlate_alarm(*, alarm: Alarm, limit: int = 20, now: datetime | None = Non
     return correlate(tag=alarm.point.tag, start=start, end=end, limit=limit)
 
 
+@lru_cache(maxsize=1)
+def _blas() -> ThreadpoolController:
+    return ThreadpoolController()
+
+
 class _Evidence(NamedTuple):
     """A correlation and what it is worth."""
 
@@ -157,6 +164,13 @@ class _Search:
         self.ms: dict[str, float] = {}
 
     def run(self) -> Correlation:
+        """Search. On a busy machine threads of the matrix products wait for one another longer
+        than they save, so one does it.
+        """
+        with _blas().limit(limits=1, user_api="blas"):
+            return self._run()
+
+    def _run(self) -> Correlation:
         length = (self.end - self.start).total_seconds()
         coarse = fetch.Grid.over(self.start, self.end, 60.0 if length >= SCREEN_FROM_S else 10.0)
         began = time.perf_counter()

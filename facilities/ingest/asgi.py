@@ -78,7 +78,7 @@ class PushApp:
     def close(self) -> None:
         """Commit what waits, then end the threads and their database connections."""
         self.committer.close()
-        self._helpers.submit(connection.close)
+        self._helpers.submit(lambda: connection.close())  # the thread's own
         self._helpers.shutdown()
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:

@@ -154,7 +154,8 @@ class Committer:
         with self._filled:
             while not self._queue and not self._closing:
                 self._filled.wait()
-            taken, size = [], 0
+            taken: list[tuple[Push, Done]] = []
+            size = 0
             while self._queue and (not taken or size + self._queue[0][0].size <= GROUP_READINGS):
                 item = self._queue.popleft()
                 taken.append(item)

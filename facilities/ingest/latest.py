@@ -76,7 +76,13 @@ class Newest(NamedTuple):
 
     def take(self, which: npt.NDArray[np.bool_]) -> Newest:
         """The rows of a mask."""
-        return Newest(*(column[which] for column in self))
+        return Newest(
+            self.point_id[which],
+            self.ts_us[which],
+            self.value[which],
+            self.flag[which],
+            self.received_us[which],
+        )
 
 
 def newest_of(group: Group) -> Newest:

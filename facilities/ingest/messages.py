@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 from django.db import Error as DatabaseError
-from django.db import close_old_connections, transaction
+from django.db import connection, transaction
 
 from facilities.ingest.samples import Samples
 from facilities.models import Source, SourceMessage
@@ -105,11 +105,11 @@ def _run() -> None:
         time.sleep(FLUSH_S)
         idle = 0 if _waiting else idle + 1
         try:
-            close_old_connections()
             flush()
         except DatabaseError as error:
             logger.warning("last messages not kept: %s", error)
-    close_old_connections()
+        finally:
+            connection.close()  # the next one is seconds away; nothing keeps a session open
 
 
 def flush() -> int:

@@ -77,7 +77,11 @@ def columns_of(version: int | None, rows: list[tuple[Any, ...]]) -> PointColumns
         made[2],
         made[3],
         np.array(made[4], np.int64),
-        *(np.array(made[i], np.float64) for i in range(5, 10)),
+        np.array(made[5], np.float64),
+        np.array(made[6], np.float64),
+        np.array(made[7], np.float64),
+        np.array(made[8], np.float64),
+        np.array(made[9], np.float64),
         np.array(made[10], np.bool_),
         {tag: row for row, tag in enumerate(tags)},
     )

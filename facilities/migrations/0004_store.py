@@ -7,7 +7,7 @@ from django.db import migrations, models
 INDEX = """
 -- One minute is found among the day's readings without reading them all; costs almost nothing to keep.
 CREATE INDEX facilities_reading_ts_brin ON facilities_reading
-    USING brin (ts) WITH (pages_per_range = 32, autosummarize = on);
+    USING brin (ts) WITH (pages_per_range = 32);
 """
 ROLLUP = """
 CREATE TABLE facilities_rollup_{name} (

@@ -174,7 +174,7 @@ class Migration(migrations.Migration):
         migrations.AlterField(
             model_name='alarmevent',
             name='event',
-            field=models.CharField(choices=[('raised', 'Raised'), ('cleared', 'Cleared'), ('acknowledged', 'Acknowledged'), ('assigned', 'Assigned'), ('noted', 'Noted'), ('suppressed', 'Suppressed'), ('unsuppressed', 'No longer suppressed'), ('shelved', 'Shelved'), ('unshelved', 'Taken from the shelf'), ('returned', 'Came back'), ('notified', 'Notified')], max_length=12),
+            field=models.CharField(choices=[('raised', 'Raised'), ('cleared', 'Cleared'), ('acknowledged', 'Acknowledged'), ('assigned', 'Assigned'), ('noted', 'Noted'), ('suppressed', 'Suppressed'), ('unsuppressed', 'No longer suppressed'), ('shelved', 'Shelved'), ('unshelved', 'Taken from the shelf'), ('notified', 'Notified')], max_length=12),
         ),
         migrations.CreateModel(
             name='Delivery',

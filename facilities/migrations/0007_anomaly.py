@@ -5,7 +5,7 @@ from django.db import migrations, models
 # block range index finds them without reading the day.
 BRIN = """
 CREATE INDEX IF NOT EXISTS facilities_rollup_1m_ts_brin ON facilities_rollup_1m
-    USING brin (ts) WITH (pages_per_range = 32, autosummarize = on);
+    USING brin (ts) WITH (pages_per_range = 32);
 """
 
 

@@ -238,7 +238,6 @@ class AlarmEventKind(models.TextChoices):
     UNSUPPRESSED = "unsuppressed", "No longer suppressed"
     SHELVED = "shelved", "Shelved"
     UNSHELVED = "unshelved", "Taken from the shelf"
-    RETURNED = "returned", "Came back"
     NOTIFIED = "notified", "Notified"
 
 

@@ -62,7 +62,7 @@ class AssetScore(NamedTuple):
     score: float | None
 
 
-def asset_scores(*, kind: str = "", search: str = "") -> QuerySet[PointQuality, dict[str, Any]]:
+def asset_scores(*, kind: str = "", search: str = "") -> QuerySet[PointQuality, Any]:
     """Scores by asset, worst first; rows have the fields of ``AssetScore``."""
     found = PointQuality.objects.all()
     if kind:
@@ -90,9 +90,7 @@ def asset_scores(*, kind: str = "", search: str = "") -> QuerySet[PointQuality, 
 
 def asset_score(row: dict[str, Any]) -> AssetScore:
     """One row of ``asset_scores``."""
-    return AssetScore(
-        **{name: row.get(f"mean_{name}", row.get(name)) for name in AssetScore._fields}
-    )
+    return AssetScore._make(row.get(f"mean_{name}", row.get(name)) for name in AssetScore._fields)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,8 +162,8 @@ def source_steps(*, sources: list[Source], now: datetime, minutes: int = 60) -> 
     """The three steps of these sources over the last ``minutes``. Two queries."""
     ids = [source.pk for source in sources]
     since = now - timedelta(minutes=minutes)
-    flows = {
-        row["source_id"]: row
+    flows: dict[int, dict[str, Any]] = {
+        row["source_id"]: dict(row)
         for row in SourceFlow.objects.filter(source__in=ids, minute__gte=since)
         .values("source_id")
         .annotate(

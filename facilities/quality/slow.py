@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 
 from facilities.ingest.samples import Floats, Times
 from facilities.quality import limits as defaults
@@ -24,6 +25,9 @@ from facilities.quality.verdict import (
     Verdict,
 )
 
+Stored = npt.NDArray[np.int16]
+"""Flags as the readings table has them."""
+
 LATE_INTERVALS: Final = 2.0
 """A reading is on time when it arrives within this many sampling intervals; assumed."""
 LATE_MIN_S: Final = 5.0
@@ -33,7 +37,10 @@ LATE_SHARE: Final = 0.5
 JITTER_SHARE: Final = 0.5
 """Mean deviation from the sampling interval, as a share of it, that is suspect; assumed."""
 GAP_SHARE: Final = 0.1
-"""Share of the window lost in gaps that is suspect; assumed."""
+"""Share of the window lost in gaps that is suspect when they come again and again; assumed."""
+GAP_TIMES: Final = 3
+"""Gaps in the window from which on a point comes and goes; one outage that is over costs
+completeness and nothing else; assumed."""
 COARSE: Final = 1.5
 """Observed step over declared precision that is suspect: the next step of a decimal instrument is
 2 or more; assumed."""
@@ -45,6 +52,10 @@ ATTENUATED_STEPS: Final = 1.5
 """Usual mean change, in steps of the precision, below which noise alone moves the value; assumed."""
 ATTENUATED_RUNS: Final = 10
 """Runs that learn the usual before it is judged; assumed."""
+LEVEL_S: Final = 60.0
+"""Seconds whose median is compared with other sensors, quick enough for drift; assumed."""
+LEVEL_INTERVALS: Final = 5.0
+"""... or this many sampling intervals, whichever is longer; assumed."""
 LEARN: Final = 0.05
 """Weight of a new run in what is usual; assumed."""
 
@@ -76,7 +87,7 @@ def judge(
     facts: Facts,
     ts_us: Times,
     value: Floats,
-    flag: Times,
+    flag: Stored,
     delay_s: Floats,
     *,
     begin_us: int,
@@ -99,11 +110,7 @@ def judge(
     verdict.flagged = int(((flag == SUSPECT) | (flag == FAIL)).sum())
     verdict.delay_s = float(delay_s.mean())
     verdict.interval_s = float(np.median(gaps_s)) if len(gaps_s) else None
-    verdict.level = (
-        float(np.median(value[ts_us > end_us - 300_000_000]))
-        if (ts_us[-1] > end_us - 300_000_000)
-        else None
-    )
+    verdict.level = _level(facts, ts_us, value, end_us)
     verdict.findings["gap"] = _gap(facts, verdict, ts_us, gaps_s, begin_us, end_us)
     verdict.findings["timeliness"] = _timeliness(facts, verdict, delay_s)
     verdict.findings["jitter"] = _jitter(facts, gaps_s)
@@ -116,6 +123,14 @@ def judge(
     verdict.scores.validity = (verdict.readings - verdict.flagged) / total
     verdict.findings["stream"] = _stream(verdict, flag)
     return verdict
+
+
+def _level(facts: Facts, ts_us: Times, value: Floats, end_us: int) -> float | None:
+    """Median of the last moments, for the comparison with other sensors; None after a silence."""
+    interval = facts.interval_s if np.isfinite(facts.interval_s) else 0.0
+    span_s = max(LEVEL_S, LEVEL_INTERVALS * interval)
+    recent = value[ts_us > end_us - round(span_s * 1e6)]
+    return float(np.median(recent)) if len(recent) else None
 
 
 def _no_scores(facts: Facts) -> Scores:
@@ -150,8 +165,11 @@ def _gap(
         return Finding(GOOD, "No gap.")
     lost_s = float(long.sum())
     share = lost_s / max((end_us - from_us) * 1e-6, 1.0)
-    said = f"{len(long)} gaps, {lost_s:.0f} s lost, the longest {long.max():.0f} s."
-    return Finding(SUSPECT if share > GAP_SHARE else GOOD, said)
+    said = (
+        f"{len(long)} gap{'s' if len(long) > 1 else ''} in the window, {lost_s:.0f} s lost, the longest "
+        f"{long.max():.0f} s."
+    )
+    return Finding(SUSPECT if share > GAP_SHARE and len(long) >= GAP_TIMES else GOOD, said)
 
 
 def _timeliness(facts: Facts, verdict: Verdict, delay_s: Floats) -> Finding:
@@ -267,7 +285,7 @@ def _attenuated(facts: Facts, verdict: Verdict, moves: Floats, value: Floats) ->
     return Finding(SUSPECT if low else GOOD, said)
 
 
-def _stream(verdict: Verdict, flag: Times) -> Finding:
+def _stream(verdict: Verdict, flag: Stored) -> Finding:
     """What the streaming tests said of these readings."""
     if not verdict.flagged:
         return Finding(GOOD, "No reading was flagged as it came in.")

@@ -63,7 +63,7 @@ class Verdict:
     source_id: int = 0
     last_us: int | None = None
     level: float | None = None
-    """Median of the last minutes, for the comparison with other sensors."""
+    """Median of the last moments, for the comparison with other sensors."""
     run_us: int | None = None
     longest_run_s: float = 0.0
     changes: int = 0

@@ -18,31 +18,29 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 _PG_EPOCH_US: Final = 946_684_800_000_000
-_HEADER: Final = 19
-"""Bytes of COPY BINARY before the first row (PostgreSQL manual, COPY, "Binary Format")."""
+"""2000-01-01 in microseconds since 1970: PostgreSQL counts from there."""
 
-_READING: Final = np.dtype(
-    [
-        ("fields", ">i2"),
-        *[("n_len", ">i4"), ("n", ">i4")],
-        *[("ts_len", ">i4"), ("ts", ">i8")],
-        *[("value_len", ">i4"), ("value", ">f8")],
-        *[("flag_len", ">i4"), ("flag", ">i2")],
-    ]
-)
-# OFFSET 0 keeps each LATERAL a subquery of its own: the planner then looks every point up in the
-# index instead of reading whole partitions to join them.
+UNEVEN: Final = 4
+"""A point of a wall may have this many times its share of the readings (assumed)."""
+
+_READING: Final = np.dtype([("ts", ">i8"), ("value", ">f8"), ("flag", ">i2")])
+
+# One bytea per point instead of one row per reading: a driver that makes Python objects of 100,000
+# rows takes a second.
 _READINGS: Final = """
-COPY (
-    SELECT wanted.n::integer, r.ts, r.value, r.quality
-    FROM unnest(%(points)s::bigint[]) WITH ORDINALITY AS wanted(id, n)
-    CROSS JOIN LATERAL (
+SELECT r.packed
+FROM unnest(%(points)s::bigint[]) WITH ORDINALITY AS wanted(id, n)
+CROSS JOIN LATERAL (
+    SELECT string_agg(
+        timestamptz_send(ts) || float8send(value) || int2send(quality), ''::bytea
+    ) AS packed
+    FROM (
         SELECT ts, value, quality FROM facilities_reading
         WHERE point_id = wanted.id AND ts >= %(start)s AND ts <= %(end)s
-        ORDER BY ts OFFSET 0
-    ) r
-    LIMIT %(limit)s
-) TO STDOUT (FORMAT BINARY)
+        ORDER BY ts LIMIT %(limit)s
+    ) ordered
+) r
+ORDER BY wanted.n
 """
 
 
@@ -66,21 +64,20 @@ def readings(
     points: Sequence[int], *, start: datetime, end: datetime, limit: int
 ) -> Readings | None:
     """Readings with start <= ts <= end; None when there are more than ``limit``."""
-    parameters = {"points": list(points), "start": start, "end": end, "limit": limit + 1}
+    # No point may take much more than its share: memory stays bounded before all is counted.
+    each = min(limit, limit // len(points) * UNEVEN) + 1
     with connection.cursor() as cursor:
-        statement = cursor.mogrify(_READINGS, parameters)
-        with connection.wrap_database_errors, cursor.copy(statement) as copy:
-            body = b"".join(copy)
-    count = (len(body) - _HEADER - 2) // _READING.itemsize
-    if count > limit:
+        cursor.execute(
+            _READINGS, {"points": list(points), "start": start, "end": end, "limit": each}
+        )
+        packed = [row[0] or b"" for row in cursor.fetchall()]
+    counts = np.array([len(data) // _READING.itemsize for data in packed])
+    if counts.sum() > limit or counts.max() >= each:
         return None
-    rows = np.frombuffer(body, _READING, count, offset=_HEADER)
-    if (np.diff(rows["n"]) < 0).any():  # a parallel plan need not keep the points together
-        rows = rows[np.lexsort((rows["ts"], rows["n"]))]
-    n, ts = rows["n"].astype(np.int64) - 1, rows["ts"].astype(np.int64)
+    rows = np.frombuffer(b"".join(packed), _READING)
     return Readings(
-        n,
-        (ts + _PG_EPOCH_US) / 1e6,
+        np.repeat(np.arange(len(points)), counts),
+        (rows["ts"].astype(np.int64) + _PG_EPOCH_US) / 1e6,
         rows["value"].astype(np.float64),
         rows["flag"].astype(np.int64),
     )
@@ -123,6 +120,8 @@ FROM facilities_rollupmark
 WHERE start >= date_trunc('hour', %(start)s, 'UTC') AND start <= %(end)s
   AND (point_ids IS NULL OR point_ids && %(points)s::bigint[])
 """
+# OFFSET 0 keeps each LATERAL a subquery of its own: the planner then looks every point up in the
+# index instead of reading whole partitions to join them.
 _FROM_ROLLUP: Final = """
     SELECT wanted.n, r.* FROM wanted CROSS JOIN LATERAL (
         SELECT ts, low, high, mean, count, bad, flag FROM facilities_rollup_{level}
@@ -161,14 +160,25 @@ WITH wanted AS (
     SELECT id, n::integer - 1 AS n
     FROM unnest(%(points)s::bigint[]) WITH ORDINALITY AS wanted(id, n)
 ), rows AS ({rows})
-SELECT n, floor(extract(epoch FROM ts - %(origin)s)::float8 / %(width)s)::integer AS bucket,
-       coalesce(min(low), 'NaN'), coalesce(max(high), 'NaN'),
-       coalesce(sum(mean * (count - bad)) / nullif(sum(count - bad), 0), 'NaN'),
-       sum(count)::bigint, sum(bad)::bigint,
-       CASE WHEN bool_or(flag = 4) THEN 4 WHEN bool_or(flag = 3) THEN 3
-            WHEN bool_or(flag = 1) THEN 1 WHEN bool_or(flag = 2) THEN 2 ELSE 9 END
-FROM rows GROUP BY 1, 2 ORDER BY 1, 2
+SELECT string_agg(int4send(n) || int4send(bucket) || float8send(low) || float8send(high)
+                  || float8send(mean) || int8send(count) || int8send(bad) || int4send(flag),
+                  ''::bytea)
+FROM (
+    SELECT n, floor(extract(epoch FROM ts - %(origin)s)::float8 / %(width)s)::integer AS bucket,
+           coalesce(min(low), 'NaN') AS low, coalesce(max(high), 'NaN') AS high,
+           coalesce(sum(mean * (count - bad)) / nullif(sum(count - bad), 0), 'NaN') AS mean,
+           sum(count)::bigint AS count, sum(bad)::bigint AS bad,
+           CASE WHEN bool_or(flag = 4) THEN 4 WHEN bool_or(flag = 3) THEN 3
+                WHEN bool_or(flag = 1) THEN 1 WHEN bool_or(flag = 2) THEN 2 ELSE 9 END AS flag
+    FROM rows GROUP BY 1, 2 ORDER BY 1, 2
+) buckets
 """
+_SUM: Final = np.dtype(
+    [
+        *[("n", ">i4"), ("bucket", ">i4"), ("low", ">f8"), ("high", ">f8"), ("mean", ">f8")],
+        *[("count", ">i8"), ("bad", ">i8"), ("flag", ">i4")],
+    ]
+)
 _ROWS: Final = {
     Level.MINUTE: _FROM_ROLLUP.format(level="1m") + _READINGS_OF_PENDING_MINUTES,
     Level.HOUR: _FROM_ROLLUP.format(level="1h")
@@ -199,15 +209,14 @@ def sums(
         parameters["first_1m"] = max(minute or end, origin)
         parameters["first_1h"] = max(hour or end, origin)
         cursor.execute(_BUCKETS.format(rows=_ROWS[level]), parameters)
-        rows = cursor.fetchall()
-    table = np.array(rows, dtype=np.float64).reshape(len(rows), 8)
+        rows = np.frombuffer(cursor.fetchone()[0] or b"", _SUM)
     return Sums(
-        n=table[:, 0].astype(np.int64),
-        ts=origin.timestamp() + table[:, 1] * width_s,
-        low=table[:, 2],
-        high=table[:, 3],
-        mean=table[:, 4],
-        count=table[:, 5].astype(np.int64),
-        bad=table[:, 6].astype(np.int64),
-        flag=table[:, 7].astype(np.int64),
+        n=rows["n"].astype(np.int64),
+        ts=origin.timestamp() + rows["bucket"] * width_s,
+        low=rows["low"].astype(np.float64),
+        high=rows["high"].astype(np.float64),
+        mean=rows["mean"].astype(np.float64),
+        count=rows["count"].astype(np.int64),
+        bad=rows["bad"].astype(np.int64),
+        flag=rows["flag"].astype(np.int64),
     )

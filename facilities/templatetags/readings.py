@@ -114,7 +114,8 @@ def seconds(value: float | None) -> str:
 @register.filter
 def why(found: PointQuality) -> str:
     """The sentence of the test that decided a verdict; nothing when the point is good."""
-    for test in found.tests.values():
+    # What the stream said repeats what a test found: its sentence is the last resort.
+    for _, test in sorted(found.tests.items(), key=lambda item: item[0] == "stream"):
         if test["flag"] == found.flag and found.flag not in (Quality.GOOD, Quality.UNKNOWN):
             return str(test["detail"])
     return ""

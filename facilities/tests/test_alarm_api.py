@@ -108,7 +108,7 @@ class TestList:
 
 
 class TestActions:
-    ACTIONS = (
+    ACTIONS: tuple[tuple[str, dict[str, Any]], ...] = (
         ("note", {"note": "on site"}),
         ("assign", {"assignee": "operator"}),
         ("shelve", {"minutes": 30, "reason": "known"}),

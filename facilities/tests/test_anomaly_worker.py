@@ -205,7 +205,12 @@ def test_it_runs_in_one_process_at_a_time(small_facility, tmp_path, settings):
     first, second = Worker(owner="first"), Worker(owner="second")
     assert first.claim() and not second.claim()
     stop = threading.Event()
-    done = threading.Thread(target=lambda: (first.run(stop), connection.close()))
+
+    def work():
+        first.run(stop)
+        connection.close()
+
+    done = threading.Thread(target=work)
     done.start()
     try:
         for _ in range(100):
@@ -219,3 +224,14 @@ def test_it_runs_in_one_process_at_a_time(small_facility, tmp_path, settings):
         done.join(10)
     assert (tmp_path / "anomaly" / "state.npz").exists()
     assert second.claim()
+
+
+@pytest.mark.parametrize("name", ["anomalyevent", "anomalyworker"])
+def test_it_shows_admins_what_it_found_and_lets_nobody_type_it(worker, client_as, admin, name):
+    values = calm()
+    values[-1] += 9
+    commit("rack-a.inlet_c", values)
+    worker.turn(now=NOW)
+    client = client_as(admin)
+    assert client.get(f"/admin/facilities/{name}/").status_code == 200
+    assert client.get(f"/admin/facilities/{name}/add/").status_code == 403

@@ -156,3 +156,11 @@ def test_it_suggests_units_by_name():
     assert guess("anything", "By").unit == "By"
     assert guess("anything", "a description").unit == ""
     assert identity(parse_key('up{instance="10.0.0.5:9100",job="x"}')) == ("10-0-0-5", "up")
+
+
+def test_it_takes_the_first_push_of_an_unknown_point(push, token):
+    Source.objects.update(auto_register=True)
+    response = push(("rig-9.temp_c", 21.0), ("bad\x07name", 1.0))
+    assert response.json()["accepted"] == 1
+    assert [r["code"] for r in response.json()["rejected"]] == ["bad_series"]
+    assert not Point.objects.get(tag="rig-9.temp_c").verified

@@ -31,7 +31,8 @@ SIX = ["facility", "data_list", "converter", "network", "server", "software"]
 
 
 def edges(*pairs: str, kind: str = "power") -> list[Edge]:
-    return [Edge(*pair.split(">"), kind, {}) for pair in pairs]
+    ends = [pair.split(">") for pair in pairs]
+    return [Edge(source, target, kind, {}) for source, target in ends]
 
 
 KINDS = {"u": "utility", "g": "generator", "p": "pdu", "q": "pdu", "r": "rack", "s": "rack"}

@@ -190,7 +190,7 @@ def test_it_reads_minutes_from_the_rollups_and_the_rest_from_readings(hour):
             "DELETE FROM facilities_reading WHERE ts < %s", [END - timedelta(minutes=20)]
         )
     matrix = fetch.facility(fetch.Grid.over(START, END, 60.0))
-    assert np.isfinite(matrix.row(Point.objects.get(tag="rack-a.inlet_c").pk)).all()
+    assert np.isfinite(np.asarray(matrix.row(Point.objects.get(tag="rack-a.inlet_c").pk))).all()
 
 
 @pytest.mark.django_db

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -25,7 +27,7 @@ def everything():
     return Point.objects.select_related("asset", "source").order_by("tag")
 
 
-def facts() -> list[dict]:
+def facts() -> list[Any]:
     return list(
         Point.objects.order_by("tag").values(
             "tag", "name", "quantity", "unit", "min_value", "max_value", "precision", "enum",

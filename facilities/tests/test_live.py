@@ -182,5 +182,5 @@ def test_it_drops_news_when_the_queue_is_full():
     publisher = live.Publisher()
     publisher._thread = type("Busy", (), {"is_alive": lambda self: True})()
     for _ in range(live.QUEUE_SIZE + 7):
-        publisher.put(live._Evaluate((1,)))
+        publisher.put(live._Evaluate(((1, 0, 0.0, 1),)))
     assert publisher.dropped == 7

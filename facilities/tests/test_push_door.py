@@ -124,6 +124,7 @@ async def test_it_answers_when_the_readings_are_durable(app, token):
     assert answer.json()["accepted"] == 1
     assert [r["code"] for r in answer.json()["rejected"]] == ["unknown_point"]
     stored = await Reading.objects.select_related("source").aget()
+    assert stored.source is not None
     assert (stored.value, stored.source.name) == (21.5, "bms")
     kept = await QuarantinedItem.objects.aget()
     assert (kept.code, kept.series) == ("unknown_point", "nobody.x")
@@ -336,6 +337,8 @@ async def test_it_finds_latest_values_again_that_a_killed_process_had_not_writte
 
 
 @pytest.fixture(autouse=True)
-def _close_pool_connections():
+def _fresh_pool():
+    """Each async test has a context, and so a connection, of its own: give all of them back."""
     yield
     connection.close()
+    connection.close_pool()  # type: ignore[attr-defined]

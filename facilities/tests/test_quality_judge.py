@@ -105,6 +105,19 @@ def test_it_calls_a_silent_point_missing_and_marks_the_value_that_stands(store: 
     assert LatestReading.objects.get(point__tag=INLET).quality == 9
 
 
+def test_it_suspects_a_point_that_comes_and_goes_but_not_one_outage(store: Store) -> None:
+    store(INLET, noise(60), end=NOW - timedelta(seconds=300))
+    store(INLET, noise(60))
+    found = judged(INLET)
+    assert found.flag == 1
+    assert "1 gap in" in found.tests["gap"]["detail"]
+    assert found.completeness is not None
+    assert found.completeness < 0.6
+    for minute in range(5):
+        store(OTHER, noise(15), end=NOW - timedelta(seconds=60 * minute))
+    assert judged(OTHER).tests["gap"]["flag"] == 3
+
+
 def test_it_calls_a_point_that_never_spoke_missing(source: Source) -> None:
     found = judged(INLET)
     assert (found.flag, found.readings, found.completeness) == (9, 0, 0.0)

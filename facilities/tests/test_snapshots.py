@@ -65,8 +65,10 @@ def test_it_takes_the_slowest_point_as_the_watermark_of_its_source(
 
 @pytest.mark.django_db
 def test_it_reads_the_value_at_or_before_the_time(bms):
-    for second, value in ((-4, 20.0), (-2, 21.0), (0, 22.0), (2, 23.0)):
-        store("rack-a.inlet_c", seconds(second), value, source=bms, quality=3 if second == 0 else 1)
+    for second, pushed in ((-4, 20.0), (-2, 21.0), (0, 22.0), (2, 23.0)):
+        store(
+            "rack-a.inlet_c", seconds(second), pushed, source=bms, quality=3 if second == 0 else 1
+        )
     store("rack-b.inlet_c", seconds(-30), 25.0, source=bms)
     store("rack-a.power_w", seconds(5), 4000.0, source=bms)
     found = snapshot(at=seconds(1), mode="latest")
@@ -138,7 +140,7 @@ def test_it_refuses_what_makes_no_sense(small_facility):
     with pytest.raises(ValueError, match="is in the future"):
         snapshot(at=datetime.now(UTC) + timedelta(seconds=30))
     with pytest.raises(ValueError, match="mode 'best'"):
-        snapshot(mode="best")
+        snapshot(mode="best")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="timeout_s 31"):
         snapshot(timeout_s=31)
 
@@ -156,6 +158,7 @@ def test_it_finds_out_afterwards_who_would_have_held_up_everyone(bms, snmp):
     assert (arrivals["snmp"].delay_s, arrivals["snmp"].silent) == (2.0, 1)
     assert arrivals["snmp"].holder == "rack-b.inlet_c"
     kept = probe(now=at + timedelta(seconds=PROBE_TIMEOUT_S))
+    assert kept is not None
     assert (kept.at, kept.complete, kept.slowest) == (at, True, "snmp")
     assert (kept.waited_s, kept.held_s) == (2.0, 2.0)
 
@@ -166,6 +169,7 @@ def test_it_blames_the_source_that_never_came(bms, snmp):
     store("rack-a.inlet_c", seconds(11), 20, source=bms, late_s=0.5)
     store("rack-b.inlet_c", seconds(1), 20, source=snmp)
     kept = probe(now=at + timedelta(seconds=PROBE_TIMEOUT_S))
+    assert kept is not None
     assert (kept.complete, kept.slowest, kept.waited_s) == (False, "snmp", PROBE_TIMEOUT_S)
     assert kept.held_s == pytest.approx(PROBE_TIMEOUT_S - 1.5)
 
@@ -175,6 +179,7 @@ def test_it_forgets_old_barriers_and_does_nothing_without_readings(small_facilit
     assert probe(now=T) is None
     store("rack-a.inlet_c", T, 20, source=bms)
     first = probe(now=seconds(5))
+    assert first is not None
     probe(now=T + KEPT + timedelta(seconds=30))
     assert not Barrier.objects.filter(pk=first.pk).exists()
     assert Barrier.objects.count() == 1
@@ -197,7 +202,7 @@ def test_it_reads_the_newest_reading_not_after_the_time_whatever_came(bms, arriv
     LatestReading.objects.all().delete()
     for tag, second in arrived:
         store(tag, seconds(second), second + 0.5, source=bms)
-    expected = {}
+    expected: dict[str, float] = {}
     for tag, second in arrived:
         if second <= at:
             expected[tag] = max(expected.get(tag, 0.0), second + 0.5)

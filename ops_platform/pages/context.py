@@ -22,7 +22,7 @@ NAVIGATION: list[tuple[str, list[tuple[str, str, str, str]]]] = [
             ("points", "Data list", "/points/", "list-tree"),
             ("sources", "Sources", "/sources/", "radio-tower"),
             ("quarantine", "Quarantine", "/quarantine/", "inbox"),
-    ("snapshots", "Snapshots", "/snapshots/", "hourglass"),
+            ("snapshots", "Snapshots", "/snapshots/", "hourglass"),
             ("quality", "Data quality", "/quality/", "badge-check"),
             ("requirements", "Requirements", "/requirements/", "clipboard-list"),
             ("plant", "Demo plant", "/plant/", "factory"),

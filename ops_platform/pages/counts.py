@@ -27,8 +27,10 @@ def counts(request: Request) -> Response:
     from approvals.models import Proposal
     from facilities.selectors import open_alarms
 
-    alarms = open_alarms().filter(suppressed=False).aggregate(
-        all=Count("pk"), critical=Count("pk", filter=Q(severity="critical"))
+    alarms = (
+        open_alarms()
+        .filter(suppressed=False)
+        .aggregate(all=Count("pk"), critical=Count("pk", filter=Q(severity="critical")))
     )
     return Response(
         {

@@ -26,6 +26,8 @@ class Kind(ABC):
     """Parameters it knows."""
     on_clock: ClassVar[bool] = False
     """Whether the signal changes without a reading; then only the sweep sees it rise."""
+    of_instrument: ClassVar[bool] = False
+    """Whether it speaks of the instrument and its way here, not of what the instrument measures."""
 
     @abstractmethod
     def signals(self, pairs: Sequence[Pair], context: Context) -> list[Sequence[Sample]]:

@@ -22,6 +22,7 @@ class QualityFlag(Kind):
 
     name = "quality"
     unit = "QARTOD flag"
+    of_instrument = True
 
     def signals(self, pairs: Sequence[Pair], context: Context) -> list[Sequence[Sample]]:
         """Return the flags of all readings. No query."""

@@ -27,6 +27,7 @@ class Staleness(Kind):
     unit = "intervals"
     keys = ("default_interval_s", "min_age_s")
     on_clock = True
+    of_instrument = True
 
     def signals(self, pairs: Sequence[Pair], context: Context) -> list[Sequence[Sample]]:
         """Return the age now. No query."""

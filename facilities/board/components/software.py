@@ -7,6 +7,7 @@ from datetime import timedelta
 from django.conf import settings
 from django.db import connection
 from django.db.models import Max
+from django.urls import Resolver404, resolve
 
 from facilities.board.cells import Cell, Evidence, State, duration, number
 from facilities.board.context import Context
@@ -20,6 +21,7 @@ from facilities.models import (
 )
 
 KEY, TITLE = "software", "Software and database"
+WATCHED = ("/metrics", "/health/live", "/health/ready")
 INTEGRITY = ("fsync", "full_page_writes", "synchronous_commit", "data_checksums")
 
 
@@ -118,16 +120,28 @@ def _availability(context: Context) -> Cell:
 
 
 def _monitoring(context: Context) -> Cell:
+    """Whether this process serves what a monitoring system asks for."""
+    served = [path for path in WATCHED if _is_served(path)]
+    missing = [path for path in WATCHED if path not in served]
     return Cell(
         "monitoring",
         "Monitoring",
-        "Prometheus metrics, health and readiness answer",
-        State.OK,
-        "served by this process",
-        "/metrics, /health/live, /health/ready",
+        f"{len(served)} of {len(WATCHED)} endpoints are served: {', '.join(served) or 'none'}",
+        State.OK if not missing else State.ATTENTION,
+        "routes of this process for metrics, liveness and readiness",
+        "the URL configuration",
         context.now,
-        evidence=(Evidence("Ready?", "/health/ready"),),
+        f"Route {', '.join(missing)} again; a monitoring system needs them." if missing else "",
+        (Evidence("Ready?", "/health/ready"),),
     )
+
+
+def _is_served(path: str) -> bool:
+    try:
+        resolve(path)
+    except Resolver404:
+        return False
+    return True
 
 
 def _events(context: Context) -> Cell:

@@ -6,7 +6,7 @@ import { shelved } from "./alarm-filters.js";
 import { unit } from "./alarm-rows.js";
 
 const FLAGS = { 1: "good", 2: "unknown", 3: "suspect", 4: "fail", 9: "missing" };
-const TONES = { raised: "critical", cleared: "ok", returned: "critical", unsuppressed: "critical", acknowledged: "info", assigned: "info", noted: "info" };
+const TONES = { raised: "critical", cleared: "ok", unsuppressed: "critical", acknowledged: "info", assigned: "info", noted: "info" };
 const LABELS = { unsuppressed: "no longer hidden", suppressed: "hidden as a consequence", unshelved: "taken from the shelf" };
 
 const time = (iso) => new Date(iso).toLocaleString("en-GB");

@@ -7,6 +7,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from influxdb_client import InfluxDBClient, Point, WriteOptions, WritePrecision
@@ -35,9 +36,9 @@ def test_it_takes_points_lines_and_dictionaries(client: InfluxDBClient) -> None:
     write = client.write_api(write_options=SYNCHRONOUS)
     point = Point("air").tag("rack", "a").field("inlet_c", 23.5).field("fan", 7).field("ok", True)
     write.write("b", record=point.time(now - 3_000_000_000))
-    write.write(
-        "b", record=f"air,rack=a inlet_c=24.5 {now // 10**9 - 2}", write_precision=WritePrecision.S
-    )
+    seconds: Any = WritePrecision.S  # a plain text, whatever the client's annotations say
+    line = f"air,rack=a inlet_c=24.5 {now // 10**9 - 2}"
+    write.write("b", record=line, write_precision=seconds)
     write.write(
         "b",
         record={

@@ -3,6 +3,7 @@ data is kept, sent again or lost."""
 
 from __future__ import annotations
 
+import gzip
 import json
 import urllib.error
 import urllib.request
@@ -12,7 +13,7 @@ import pytest
 from google.rpc.status_pb2 import Status
 
 from facilities.ingest.formats.keys import series_key
-from facilities.models import Reading
+from facilities.models import Converter, Reading
 from facilities.models.quarantine import QuarantinedItem
 from facilities.services.sources import source_create
 from facilities.tests.agents.conftest import Server, stored
@@ -90,6 +91,23 @@ def test_it_takes_a_bmcs_report_and_alert_with_the_token_in_the_address(
         }.items(),
     )
     assert stored(key) == [23.5]
+
+
+@pytest.mark.parametrize(
+    "plugin", ["redfish", "ipmi_sensor", "snmp", "modbus", "upsd", "nvidia_smi"]
+)
+def test_it_takes_telegrafs_batch_whole_with_the_ready_map(running: Server, plugin: str) -> None:
+    """Any refusal would be 400, at which Telegraf drops the batch and complains with each flush."""
+    issued = source_create(name=plugin, auto_register=True)
+    Converter.objects.create(source=issued.source, document=f"use: [telegraf_{plugin}]")
+    text = (MESSAGES / f"telegraf_{plugin}.lp").read_text()
+    body = gzip.compress(text.replace("1772366400000", str(now_ms())).encode())
+    agent = Agent(
+        running, issued.token, "/api/v2/write?org=o&bucket=b", "text/plain; charset=utf-8"
+    )
+    assert agent.post(body, Content_Encoding="gzip") == 204, agent.body
+    assert Reading.objects.count() > 3
+    assert not QuarantinedItem.objects.exists()
 
 
 def test_it_answers_otlp_json_in_json_and_errors_as_status(

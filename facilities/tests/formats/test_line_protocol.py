@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -27,7 +28,7 @@ from facilities.tests.formats.helpers import (
 NS = NOW_US * 1000
 
 
-def lines(text: str, name: str = "influx", **more: str) -> Grouped:
+def lines(text: str, name: str = "influx", **more: Any) -> Grouped:
     samples = decoded(name, text.encode(), "text/plain; charset=utf-8", **more)
     assert isinstance(samples, Grouped)
     return samples

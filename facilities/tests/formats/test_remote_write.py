@@ -211,7 +211,7 @@ def test_it_rejects_times_beyond_the_calendar() -> None:
         (f'{V1}; proto="prometheus.WriteRequest"', {"content_encoding": "snappy"}, None),
     ],
 )
-def test_it_takes_only_remote_write(kind: str, headers: dict[str, str], status: int | None) -> None:
+def test_it_takes_only_remote_write(kind: str, headers: dict[str, Any], status: int | None) -> None:
     body = snappy(v1((TEMP, [(1.0, MS)])))
     if status is None:
         assert len(decoded("prometheus", body, kind, **headers)) == 1

@@ -76,6 +76,8 @@ function show() {
   move(null);
   const query = `start=${range[0].toFixed(3)}&end=${range[1].toFixed(3)}&level=${series.level}`;
   part("csv").href = `${base}/export.csv?${query}`;
+  const iso = (seconds) => encodeURIComponent(new Date(seconds * 1000).toISOString());
+  part("correlated").search = `?start=${iso(range[0])}&end=${iso(range[1])}`;
   // Others on the page may follow the selection, for example correlation.
   document.dispatchEvent(new CustomEvent("chartwindow", { detail: { tag, start: range[0], end: range[1] } }));
 }
