@@ -140,7 +140,7 @@ def test_it_scales_the_trace_to_fit_and_keeps_its_gaps(tmp_path) -> None:
     by = trace.Divisors(8, 1)
     window = trace.window(rows, 0, 3, by=by, seed=1)
     assert [len(prompt.text.split()) for prompt in window.prompts] == [601, 398, 14]
-    assert [prompt.output_tokens for prompt in window.prompts] == [10, 8, 994]  # cut to the slot
+    assert [prompt.output_tokens for prompt in window.prompts] == [10, 8, 1899]  # cut to the slot
     assert window.arrivals == pytest.approx([0.0, 2 / 3, 2.0])  # one per second on average
 
 

@@ -13,7 +13,6 @@ import weakref
 import zlib
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
@@ -151,8 +150,7 @@ class PushApp:
     async def _reread(self, token: str) -> Sender | None:
         loop = asyncio.get_running_loop()
         try:
-            read = partial(senders.read, not_before=time.monotonic())
-            await loop.run_in_executor(self._helpers, read)
+            await loop.run_in_executor(self._helpers, _read_senders, time.monotonic())
         except DatabaseError as error:
             logger.warning("a push is refused, the database is away: %s", error)
             raise database_away() from error
@@ -216,6 +214,14 @@ class PushApp:
 
             found = self._listeners[loop] = done
         return found
+
+
+def _read_senders(not_before: float) -> None:
+    try:
+        senders.read(not_before=not_before)
+    except DatabaseError:
+        connection.close()  # the thread's own; the next look finds out whether the database is back
+        raise
 
 
 def _resolve(pushes: list[Push]) -> None:

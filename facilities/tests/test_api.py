@@ -116,7 +116,7 @@ def test_it_answers_404_for_what_is_not_there(client_as, viewer, small_facility,
 def test_it_gives_a_series(client_as, viewer, push, django_assert_num_queries):
     push(*[("rack-a.inlet_c", ago(60 * i), 20.0 + i) for i in range(4)])
     client = client_as(viewer)
-    with django_assert_num_queries(5):
+    with django_assert_num_queries(6):
         body = client.get("/api/v1/points/rack-a.inlet_c/series?max_points=100").json()
     assert body["values"] == [23.0, 22.0, 21.0, 20.0]
     assert (body["tag"], body["unit"], len(body["ts"])) == ("rack-a.inlet_c", "Cel", 4)

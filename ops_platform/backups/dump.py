@@ -30,8 +30,8 @@ NOT_INCLUDED = (
 )
 TABLES = """
 SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE c.relkind = 'r' AND n.nspname NOT IN ('pg_catalog', 'information_schema')
-  AND n.nspname NOT LIKE 'pg_toast%' ORDER BY 1, 2
+WHERE c.relkind = 'r' AND c.relpersistence <> 't'
+  AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname NOT LIKE 'pg_toast%' ORDER BY 1, 2
 """
 """Tables that hold rows: plain ones and partitions, not the parents of partitions."""
 
@@ -140,6 +140,8 @@ def _dump(server: Server, snapshot: str, path: Path, say: Callable[[str], None])
             child.send_signal(signal.SIGTERM)
             raise
         told = child.stderr.read() if child.stderr else ""
+    if "terminated by user" in told:  # Ctrl-C reached the child first
+        raise KeyboardInterrupt
     if child.returncode != 0:
         raise Refused(f"pg_dump failed, no backup was made: {told.strip()[-800:]}")
 
