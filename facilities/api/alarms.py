@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any, cast
 
 from django.contrib.auth.base_user import AbstractBaseUser
@@ -196,15 +197,15 @@ class AcknowledgeManySerializer(NoteSerializer):
     )
 
 
-class _Action(APIView):
+class _Action(APIView, ABC):
     """Something done to one alarm by somebody who may."""
 
     permission_classes = [IsAuthenticated, MayAcknowledge]
     body: type[serializers.Serializer[Any]] = NoteSerializer
 
+    @abstractmethod
     def perform(self, pk: int, user: AbstractBaseUser, data: dict[str, Any]) -> Alarm:
         """Call the service; return the alarm as it now is."""
-        raise NotImplementedError
 
     def act(self, request: Request, pk: int) -> Response:
         """Check the body, do it, answer with the alarm."""

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 
 from benchmarks import nab
 
-pytestmark = pytest.mark.skipif(
-    not (nab.DATA / "data").exists(), reason="the NAB series lie in ../shared/data/nab"
-)
+HERE = (nab.DATA / "data").exists()
+if not HERE:
+    warnings.warn("NAB TESTS ARE SKIPPED: its series lie in ../shared/data/nab", stacklevel=1)
+pytestmark = pytest.mark.skipif(not HERE, reason="NAB TESTS ARE SKIPPED: no ../shared/data/nab")
 
 PUBLISHED = {
     # numenta/NAB results/windowedGaussian/windowedGaussian_standard_scores.csv (@487c0f97). Its
