@@ -1,0 +1,1 @@
+"""The live twin: it follows the plant through snapshots and writes back what it finds."""
