@@ -6,6 +6,7 @@ class ApprovalsConfig(AppConfig):
     verbose_name = "Approvals"
 
     def ready(self) -> None:
-        from approvals import chat_tool, signals  # noqa: F401  (connects the receivers)
+        from approvals import chat_tool, signals, timeline  # noqa: F401  (connects the receivers)
 
         chat_tool.register()
+        timeline.register()

@@ -30,7 +30,17 @@ from facilities.api.converters import (
     SourceConverter,
 )
 from facilities.api.correlation import AlarmCorrelated, PointCorrelated
+from facilities.api.energy import EnergyChain, EnergyExport, EnergyMetrics, EnergyNow
 from facilities.api.escalation import ChainDetail, ChainList
+from facilities.api.gpus import GpuControl, GpuList, GpuLoss, RackTwinView
+from facilities.api.halls import (
+    HallEvents,
+    HallFrames,
+    HallIncidents,
+    HallPlanView,
+    HallPrediction,
+    HallReplay,
+)
 from facilities.api.ingest import ReadingsView
 from facilities.api.maintenance import WindowEnd, WindowList
 from facilities.api.notifications import (
@@ -65,8 +75,25 @@ from facilities.api.snapshots import (
     WatermarkList,
 )
 from facilities.api.sources import SourceDetail, SourceList, SourceRevoke, SourceRotate
+from facilities.api.whatif import (
+    RunAgain,
+    RunCancel,
+    RunDetail,
+    RunExport,
+    RunList,
+    WhatIf,
+    WhatIfCatalogue,
+)
 
 urlpatterns = [
+    path("twin/whatif", WhatIf.as_view()),
+    path("twin/whatif/catalogue", WhatIfCatalogue.as_view()),
+    path("twin/whatif/runs/", RunList.as_view()),
+    path("twin/whatif/runs/<int:pk>/", RunDetail.as_view()),
+    path("twin/whatif/runs/<int:pk>/cancel", RunCancel.as_view()),
+    path("twin/whatif/runs/<int:pk>/again", RunAgain.as_view()),
+    path("twin/whatif/runs/<int:pk>/export.csv", RunExport.as_view(), {"kind": "csv"}),
+    path("twin/whatif/runs/<int:pk>/export.json", RunExport.as_view(), {"kind": "json"}),
     path("quality/points/", PointQualityList.as_view()),
     path("quality/points/<str:tag>/", PointQualityDetail.as_view()),
     path("quality/assets/", AssetQualityList.as_view()),
@@ -122,6 +149,20 @@ urlpatterns = [
     path("deliveries/<int:pk>/resend", DeliveryResend.as_view()),
     path("assets/", AssetList.as_view()),
     path("facility/overview", FacilityOverview.as_view()),
+    path("halls/<str:slug>/plan", HallPlanView.as_view()),
+    path("halls/<str:slug>/frames", HallFrames.as_view()),
+    path("halls/<str:slug>/events", HallEvents.as_view()),
+    path("halls/<str:slug>/incidents", HallIncidents.as_view()),
+    path("halls/<str:slug>/prediction", HallPrediction.as_view()),
+    path("halls/<str:slug>/replay", HallReplay.as_view()),
+    path("gpus/", GpuList.as_view()),
+    path("gpus/<str:tag>/control", GpuControl.as_view()),
+    path("gpus/<str:tag>/loss", GpuLoss.as_view()),
+    path("racks/<str:tag>/twin", RackTwinView.as_view()),
+    path("energy/metrics", EnergyMetrics.as_view()),
+    path("energy/now", EnergyNow.as_view()),
+    path("energy/export.csv", EnergyExport.as_view()),
+    path("energy/chain", EnergyChain.as_view()),
     path("sources/", SourceList.as_view()),
     path("sources/<int:pk>/", SourceDetail.as_view()),
     path("sources/<int:pk>/rotate", SourceRotate.as_view()),

@@ -81,6 +81,11 @@ BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
         "schedule": snapshots.PROBE_EVERY_S,
         "options": {"expires": snapshots.PROBE_EVERY_S},
     },
+    "facilities-tend-whatif": {
+        "task": "facilities.tasks.tend_whatif",
+        "schedule": 15.0,
+        "options": {"expires": 15},
+    },
 }
 
 
@@ -171,3 +176,19 @@ def judge_quality() -> None:
 def drop_old_quality() -> None:
     """Drop quality trends and source counters that are older than they are kept."""
     trend.drop_old(now=datetime.now(UTC))
+
+
+@shared_task
+def run_whatif(run_id: int) -> str:
+    """Compute one what-if with many draws, unless somebody else has it."""
+    from facilities.whatif import runs
+
+    return runs.run_perform(run_id=run_id)
+
+
+@shared_task
+def tend_whatif() -> int:
+    """Fail the what-if runs whose worker died."""
+    from facilities.whatif import runs
+
+    return runs.runs_tend()

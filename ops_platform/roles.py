@@ -10,6 +10,7 @@ ADDED: dict[str, list[str]] = {
     "operator": [
         "facilities.acknowledge_alarm",
         "facilities.inject_fault",
+        "facilities.add_whatifrun",
         "approvals.add_proposal",
         "approvals.decide_proposal",
         "rag.add_document",
@@ -17,6 +18,7 @@ ADDED: dict[str, list[str]] = {
     "supervisor": [
         "facilities.manage_sources",
         "facilities.manage_alarms",
+        "facilities.delete_whatifrun",
         "approvals.decide_high_risk",
     ],
     "admin": [],

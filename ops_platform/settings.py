@@ -150,6 +150,8 @@ CELERY_TASK_ROUTES = {
     "approvals.tasks.execute_*": {"queue": "actions"},
     "approvals.tasks.*": {"queue": "agent"},
     "rag.tasks.*": {"queue": "knowledge"},
+    # Seconds of computing: beside document imports, so that no alarm waits for it.
+    "facilities.tasks.run_whatif": {"queue": "knowledge"},
     "facilities.tasks.*": {"queue": "telemetry"},
     "ops_platform.tasks.*": {"queue": "telemetry"},
 }

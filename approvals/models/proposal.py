@@ -32,6 +32,11 @@ class Proposal(models.Model):
     citations = models.JSONField(default=list)
     evidence = models.JSONField(default=list)
     expected_effect = models.JSONField(default=dict)
+    prediction = models.JSONField(
+        default=dict,
+        blank=True,
+        help_text="What the twin predicted, acting and doing nothing; empty: it was not asked.",
+    )
     preconditions = models.JSONField(default=list)
     risk = models.CharField(max_length=10, choices=Risk.choices)
     digest = models.CharField(max_length=64, editable=False)
@@ -82,8 +87,14 @@ class Proposal(models.Model):
         return f"#{self.pk} {self.title}"
 
     def payload(self) -> dict[str, Any]:
-        """What a signature binds to. Everything that decides what happens to the plant, and why."""
+        """What a signature binds to. Everything that decides what happens to the plant, and why.
+
+        Without a prediction there is no such key: proposals from before there was a twin keep their
+        digest.
+        """
+        predicted = {"prediction": self.prediction} if self.prediction else {}
         return {
+            **predicted,
             "kind": self.kind,
             "target": self.target,
             "title": self.title,

@@ -34,7 +34,7 @@ class Domain(Enum):
     OTHER = "other"
 
 
-COOLING_PLANT: Final = frozenset({"chiller", "pump", "crac", "crah", "cooling_tower", "cdu"})
+COOLING_PLANT: Final = frozenset({"chiller", "pump", "crac", "crah", "tower", "cdu"})
 NETWORK_TIER: Final = {"spine": 0, "leaf": 1, "switch": 1, "link": 2, "server": 3, "gpu": 4}
 """A network link of the file has no agreed direction: the asset of the lower tier carries the
 other. A switch that fails takes its links and servers with it, never the other way round."""

@@ -214,7 +214,7 @@ class Apply:
                 r.hall,
                 r.tag,
                 "",
-                {},
+                r.attributes,
             )
             for r in self.facility.racks
             if r.tag not in named

@@ -41,6 +41,7 @@ class RackRow:
     x_m: float
     y_m: float
     rated_w: float
+    attributes: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,6 +225,14 @@ def _hall(item: Fields) -> HallRow:
     return row
 
 
+def _attributes(item: Fields) -> dict[str, Any]:
+    attributes = plain(item.raw("attributes")) or {}
+    if isinstance(attributes, dict):
+        return attributes
+    item.problem("attributes", "must be a mapping of names to values")
+    return {}
+
+
 def _rack(item: Fields) -> RackRow:
     row = RackRow(
         line=item.line,
@@ -234,6 +243,7 @@ def _rack(item: Fields) -> RackRow:
         x_m=item.number("x_m"),
         y_m=item.number("y_m"),
         rated_w=item.number("rated_w"),
+        attributes=_attributes(item),
     )
     item.finish()
     return row
@@ -264,10 +274,6 @@ def _point(item: Fields) -> PointRow:
 
 
 def _asset(item: Fields) -> AssetRow:
-    attributes = plain(item.raw("attributes")) or {}
-    if not isinstance(attributes, dict):
-        item.problem("attributes", "must be a mapping of names to values")
-        attributes = {}
     row = AssetRow(
         line=item.line,
         tag=item.text("tag"),
@@ -276,7 +282,7 @@ def _asset(item: Fields) -> AssetRow:
         hall=item.text("hall", ""),
         rack=item.text("rack", ""),
         parent=item.text("parent", ""),
-        attributes=attributes,
+        attributes=_attributes(item),
         points=tuple(_point(point) for point in item.items("points")),
     )
     item.finish()
@@ -300,16 +306,12 @@ def _redundancy(item: Fields) -> RedundancyRow:
 
 
 def _link(item: Fields) -> LinkRow:
-    attributes = plain(item.raw("attributes")) or {}
-    if not isinstance(attributes, dict):
-        item.problem("attributes", "must be a mapping of names to values")
-        attributes = {}
     row = LinkRow(
         line=item.line,
         kind=item.text("kind"),
         source=item.text("source"),
         target=item.text("target"),
-        attributes=attributes,
+        attributes=_attributes(item),
     )
     item.finish()
     return row

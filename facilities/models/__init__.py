@@ -28,6 +28,8 @@ from .rollup import Level, Rollup1h, Rollup1m, RollupMark
 from .site import Hall, Rack, Site
 from .snapshot import Barrier
 from .source import Source, SourceMessage
+from .tracking import TwinAccuracy, TwinFinding, TwinTracker
+from .whatif import WhatIfRun, WhatIfState
 
 __all__ = [
     "Alarm",
@@ -77,4 +79,9 @@ __all__ = [
     "SourceFlow",
     "SourceMessage",
     "SourceSeries",
+    "TwinAccuracy",
+    "TwinFinding",
+    "TwinTracker",
+    "WhatIfRun",
+    "WhatIfState",
 ]

@@ -17,12 +17,13 @@ from facilities.ingest import pipeline, points, publish, quarantine, store
 from facilities.ingest.auth import senders
 from facilities.loader import load_facility
 from facilities.services.sources import source_create
+from facilities.whatif import limits
 
 SMALL = Path(__file__).parent / "small.yaml"
 
 
 def _forget() -> None:
-    for module in (points, partitions, pipeline, publish, quarantine, store):
+    for module in (points, partitions, pipeline, publish, quarantine, store, limits):
         module.forget()
     senders.forget()
 

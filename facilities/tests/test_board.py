@@ -96,13 +96,13 @@ def test_it_sees_the_demo_network_as_leaf_spine(demo_facility: None) -> None:
     shape = network_shape(found, kinds)
     assert shape.topology == "leaf–spine"
     assert shape.connected
-    assert shape.medium == {"copper": 16, "optic": 16}
-    assert shape.layer == {"l2": 16, "l3": 16}
+    assert shape.medium == {"copper": 16, "optic": 18}
+    assert shape.layer == {"l2": 16, "l3": 18}
     assert not shape.private[""]
     network = supply(found, kinds, "network")
     assert {point.tag for point in network.single_points} == {f"leaf-{n}" for n in range(1, 5)}
     power = supply(found, kinds, "power")
-    assert (power.consumers, power.redundant) == (24, 24)
+    assert (power.consumers, power.redundant) == (26, 26)
 
 
 def test_it_shows_six_components_whose_cells_say_how(demo_facility: None) -> None:
@@ -121,7 +121,7 @@ def test_it_computes_cells_from_the_configuration(demo_facility: None) -> None:
     cells = {(part.key, cell.key): cell for part in read_board() for cell in part.cells}
     assert cells["network", "topology"].value.startswith("leaf–spine")
     assert cells["network", "medium"].value == "16 copper, 16 optic"
-    assert cells["data_list", "rate"].value.startswith("642 points")
+    assert cells["data_list", "rate"].value.startswith("1,199 points")
     assert "321 readings/s" in cells["data_list", "rate"].value
     assert cells["facility", "stability"].state is State.UNKNOWN
     AssetLink.objects.filter(kind="network").update(attributes={})
@@ -239,7 +239,7 @@ def test_it_prints_a_plan_and_measures(flow: Source) -> None:
 
 def test_it_starts_from_the_present_data_list(demo_facility: None) -> None:
     base = present()
-    assert (base.points, base.interval_s) == (642, pytest.approx(2.0))
+    assert (base.points, base.interval_s) == (1199, pytest.approx(2.0))
 
 
 @pytest.mark.parametrize("path", PAGES)

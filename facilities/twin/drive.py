@@ -57,11 +57,13 @@ DRIVES: Final[dict[Key, DriveSpec]] = {
     ("chiller", "capacity"): DriveSpec(1, "1", "health", "share of rated capacity"),
     ("pump", "tripped"): DriveSpec(0, "1", "health", "pump tripped"),
     ("pump", "head"): DriveSpec(1, "1", "health", "share of rated flow at full speed"),
+    ("tower", "tripped"): DriveSpec(0, "1", "health", "fan and condenser pump tripped"),
     ("tower", "fan_limit"): DriveSpec(1, "1", "health", "highest fan speed, 0..1"),
     ("hall", "containment_open"): DriveSpec(0, "1", "health", "0 closed, 1 door wide open"),
     ("rack", "mixing_extra"): DriveSpec(0, "1", "health", "added recirculated share of inlet air"),
     ("utility", "available"): DriveSpec(1, "1", "health", "feed present"),
     ("ups", "failed"): DriveSpec(0, "1", "health", "inverter failed; load on bypass"),
+    ("ups", "isolated"): DriveSpec(0, "1", "health", "output open: the whole feed is dead"),
     ("ups", "battery_health"): DriveSpec(1, "1", "health", "share of rated capacity"),
     ("generator", "fails_to_start"): DriveSpec(0, "1", "health", "does not start"),
     ("pdu", "failed"): DriveSpec(0, "1", "health", "breaker open and cannot close"),
@@ -92,7 +94,7 @@ class Drive:
         self.values: dict[Key, Floats] = {}
         for key, spec in DRIVES.items():
             count = 1 if key[0] == "site" else site.count(key[0])
-            self.values[key] = np.full((members, count), spec.default)
+            self.values[key] = np.full((members, count), spec.default, dtype=np.float64)
             if key[1] == "run_cmd":
                 for index, asset in enumerate(site.of_kind(key[0])):
                     if asset.attributes.get("role") == "standby":
@@ -110,6 +112,13 @@ class Drive:
         """
         kind, index = ("site", 0) if asset == "site" else self.site.locate(asset)
         self.values[kind, quantity][members, index] = value
+
+    def copied(self) -> Drive:
+        """A copy that shares no array."""
+        copy = object.__new__(Drive)
+        copy.site, copy.members = self.site, self.members
+        copy.values = {key: value.copy() for key, value in self.values.items()}
+        return copy
 
     def repeated(self, members: int) -> Drive:
         """A copy with ``members`` members; each is a copy of the first."""

@@ -17,7 +17,9 @@ def read_site(path: Path = DEMO_FILE) -> Site:
     """The site of a facility file that ``load_facility`` takes. Raises OSError, KeyError."""
     document: dict[str, Any] = YAML(typ="safe").load(path)
     assets = [
-        AssetRecord(rack["tag"], "rack", rack["hall"], None, None, rack)
+        AssetRecord(
+            rack["tag"], "rack", rack["hall"], None, None, {**rack, **rack.get("attributes", {})}
+        )
         for rack in document["racks"]
     ]
     for entry in (copy for written in document["assets"] for copy in _repeated(written)):

@@ -29,6 +29,14 @@ NAVIGATION: list[tuple[str, list[tuple[str, str, str, str]]]] = [
         ],
     ),
     (
+        "Twin",
+        [
+            ("hall", "Hall map", "/hall/", "map"),
+            ("gpus", "GPUs", "/gpus/", "gpu"),
+            ("energy", "Energy", "/energy/", "zap"),
+        ],
+    ),
+    (
         "Knowledge and proof",
         [
             ("library", "Library", "/library/", "book-open"),

@@ -2,7 +2,9 @@
 
 The chain is that of EnergyPlus' data-centre IT equipment (Sun & Hong 2017): supply air plus a
 local share of recirculated hot air gives the inlet; the rack's power over its airflow gives the
-outlet; the hot side returns to the units. Every stream is balanced in mass and in heat.
+outlet; the hot side returns to the units. Every stream is balanced in mass and in heat. Real halls
+have more: ducts leak, units on one wall press against each other, hot air lies in layers, valves
+stick a little before they move, and a probe sits where it was easy to fix.
 """
 
 import math
@@ -42,16 +44,26 @@ class AirParameters:
     gpu_rack_j_k: float = 110_000.0  # 500 kg of servers are 250 kJ/K, not all takes part; assumed
     other_rack_j_k: float = 30_000.0  # assumed
     envelope_w_k: float = 300.0  # assumed, walls to the building
-    building_c: float = 24.0  # assumed
+    building_c: float = 22.5  # assumed at 15 °C outside
+    building_share: float = 0.12  # assumed: the building follows the outside air by this much
+    duct_leak: float = 0.06  # assumed share of a unit's air that leaks into the hot side
+    crowding: float = 0.02  # assumed flow lost to a neighbour on the same wall at full speed
+    layering: float = 0.05  # assumed: racks draw hot air up to this much over or under the mean
+    placement: float = 0.025  # assumed: most that an inlet probe sees of the hot side
+    door_mixing: float = 0.09  # assumed: hot air in every inlet when the door stands open
+    wear_flow: float = 0.30  # assumed: air lost to worn blades and belts
+    wear_power: float = 0.55  # assumed: added friction of worn bearings
+    valve_stick: float = 0.012  # assumed: opening that a valve hangs behind its command
     gpu_rack_flow_m3s: float = 1.95  # four servers at reference fan speed: 26 kW at 11 K
     other_rack_flow_m3s: float = 0.35  # 5 kW at 12 K
     reach_m: float = 2.4  # assumed: the plenum feeds tiles near a unit better, e-fold distance
     tile_exponent: float = 0.74  # assumed: big racks get less than their share of tiles
-    mixing: float = 0.12  # assumed: least share of hot air in an inlet (no blanking is perfect)
-    own_exhaust: float = 0.5  # assumed part of a rack's recirculated air that is its own exhaust
+    mixing: float = 0.13  # assumed: least share of hot air in an inlet (no blanking is perfect)
+    own_exhaust: float = 0.53  # assumed part of a rack's recirculated air that is its own exhaust
     valve_gain_per_k_s: float = 0.008  # assumed integral gain of the supply air loop
     valve_min: float = 0.05  # assumed
     valve_start: float = 0.6  # assumed opening when a unit starts
+    liquid_flow_share: float = 0.55  # assumed: airflow saved per share of liquid cooling
     stopped_coil_w_k: float = 330.0  # assumed: a stopped unit follows the room in about 90 s
 
 
@@ -72,7 +84,8 @@ class AirState:
     """Temperatures in °C, fan speeds 0..1, by unit and by rack."""
 
     fan: Floats
-    valve: Floats
+    valve: Floats  # what the controller commands
+    stem: Floats  # where the valve stands
     supply_c: Floats
     filter_resistance: Floats
     started_s: Floats
@@ -85,8 +98,11 @@ class AirState:
 class Air:
     """The hall's air; arrays are in file order of crac and rack assets."""
 
-    def __init__(self, facility: FacilitySpec, *, parameters: AirParameters) -> None:
+    def __init__(
+        self, facility: FacilitySpec, *, parameters: AirParameters, seed: int = 1
+    ) -> None:
         self.p = parameters
+        rng = np.random.default_rng((seed, 31))
         cracs = facility.of_kind("crac")
         racks = facility.of_kind("rack")
         self.crac_flow_m3s = np.array([float(c.attributes["airflow_m3s"]) for c in cracs])
@@ -96,6 +112,8 @@ class Air:
         self.rack_flow_m3s = np.where(
             is_gpu, parameters.gpu_rack_flow_m3s, parameters.other_rack_flow_m3s
         )
+        liquid = np.array([float(r.attributes.get("liquid_fraction", 0.0)) for r in racks])
+        self.rack_flow_m3s *= 1.0 - parameters.liquid_flow_share * liquid
         self.rack_j_k = np.where(is_gpu, parameters.gpu_rack_j_k, parameters.other_rack_j_k)
         crac_xy = np.array([[c.attributes["x_m"], c.attributes["y_m"]] for c in cracs], dtype=float)
         rack_xy = np.array([[r.attributes["x_m"], r.attributes["y_m"]] for r in racks], dtype=float)
@@ -106,9 +124,16 @@ class Air:
         #: Share of each unit's air that reaches each rack's tiles; rows sum to one.
         self.reach = weight / weight.sum(axis=1, keepdims=True)
         units = len(cracs)
+        across_m = np.abs(crac_xy[:, None, 1] - crac_xy[None, :, 1])
+        #: unit x unit: which units blow into the plenum from the same wall.
+        self._neighbours = (across_m < 2.0).astype(float) - np.eye(units)
+        self._layer = parameters.layering * rng.uniform(-1.0, 1.0, len(racks))
+        self._placement = parameters.placement * rng.uniform(0.0, 1.0, len(racks))
+        self._return_offset_k = rng.uniform(-0.4, 0.4, units)  # assumed: where the probe hangs
         self.state = AirState(
             fan=np.zeros(units),
             valve=np.full(units, 0.6),
+            stem=np.full(units, 0.6),
             supply_c=np.full(units, 18.0),
             filter_resistance=np.ones(units),
             started_s=np.zeros(units),
@@ -128,7 +153,12 @@ class Air:
         fan_sp: Floats,
         supply_sp_c: Floats,
         fan_limit: Floats,
+        fan_wear: Floats,
         filter_resistance: Floats,
+        coil_ua: Floats,
+        valve_stuck: Floats,
+        door_open: float,
+        outside_c: float,
         water_c: float,
         water_lps: float,
         rack_w: Floats,
@@ -144,18 +174,44 @@ class Air:
         )
         # A stiffer system moves the fan along its curve: dp_total ~ flow^2 at one speed.
         choke = 1.0 / np.sqrt(1.0 + p.filter_share * (s.filter_resistance - 1.0))
-        s.flow_m3s = self.crac_flow_m3s * s.fan * choke
-        self.fan_w = self.crac_fan_w * s.fan**3 * choke
+        crowded = 1.0 - p.crowding * (self._neighbours @ s.fan)
+        worn = 1.0 - p.wear_flow * fan_wear
+        s.flow_m3s = self.crac_flow_m3s * s.fan * choke * crowded * worn
+        self.fan_w = self.crac_fan_w * s.fan**3 * choke * (1.0 + p.wear_power * fan_wear)
         self._step_coils(
-            dt_s, run=run, supply_sp_c=supply_sp_c, water_c=water_c, water_lps=water_lps
+            dt_s,
+            run=run,
+            supply_sp_c=supply_sp_c,
+            coil_ua=coil_ua,
+            valve_stuck=valve_stuck,
+            water_c=water_c,
+            water_lps=water_lps,
         )
-        self._step_hall(dt_s, rack_w=rack_w, rack_fan=rack_fan / fan_reference, other_w=other_w)
+        self._step_hall(
+            dt_s,
+            rack_w=rack_w,
+            rack_fan=rack_fan / fan_reference,
+            other_w=other_w,
+            mixing=p.mixing + p.door_mixing * door_open,
+            building_c=p.building_c + p.building_share * (outside_c - 15.0),
+        )
 
     @property
     def filter_dp_pa(self) -> Floats:
         """Filter pressure drop, Pa: quadratic in flow."""
         relative = self.state.flow_m3s / self.crac_flow_m3s
         return self.p.filter_clean_pa * self.state.filter_resistance * relative**2
+
+    @property
+    def inlet_probe_c(self) -> Floats:
+        """Air at each rack's inlet probe: some of the hot side creeps over the top."""
+        s = self.state
+        return s.inlet_c + self._placement * (s.room_c - s.inlet_c)
+
+    @property
+    def return_probe_c(self) -> Floats:
+        """Air at each unit's return probe."""
+        return self.state.room_c + self._return_offset_k
 
     def _step_fans(self, dt_s: float, *, run: Flags, fan_sp: Floats, fan_limit: Floats) -> None:
         s, p = self.state, self.p
@@ -165,15 +221,25 @@ class Air:
         s.fan[s.fan < 1e-3] = 0.0
 
     def _step_coils(
-        self, dt_s: float, *, run: Flags, supply_sp_c: Floats, water_c: float, water_lps: float
+        self,
+        dt_s: float,
+        *,
+        run: Flags,
+        supply_sp_c: Floats,
+        coil_ua: Floats,
+        valve_stuck: Floats,
+        water_c: float,
+        water_lps: float,
     ) -> None:
         s, p = self.state, self.p
         flow_w_k = p.rho_kg_m3 * p.cp_j_kgk * s.flow_m3s
         relative = np.maximum(s.flow_m3s / self.crac_flow_m3s, 1e-3)
-        effectiveness = 1.0 - np.exp(-p.coil_ntu * relative**p.coil_ntu_flow_exponent)
+        effectiveness = 1.0 - np.exp(
+            -p.coil_ntu * coil_ua * relative**p.coil_ntu_flow_exponent
+        )
         # Water shared by the open valves; too little of it starves the coil.
-        wanted_lps = p.coil_water_lps * float(np.sum(np.where(s.flow_m3s > 0, s.valve, 0.0)))
-        water = s.valve * min(1.0, water_lps / max(wanted_lps, 1e-6))
+        wanted_lps = p.coil_water_lps * float(np.sum(np.where(s.flow_m3s > 0, s.stem, 0.0)))
+        water = s.stem * min(1.0, water_lps / max(wanted_lps, 1e-6))
         output = water / np.maximum(water + p.coil_water_curve * (1.0 - water), 1e-6)
         self.coil_w = output * effectiveness * flow_w_k * np.maximum(s.room_c - water_c, 0.0)
         moving = s.flow_m3s > 0
@@ -181,36 +247,53 @@ class Air:
         step = p.valve_gain_per_k_s * dt_s * (s.supply_c - supply_sp_c)
         opening = np.where(s.valve > 0, s.valve + step, p.valve_start)
         s.valve = np.where(run, np.clip(opening, p.valve_min, 1.0), 0.0)
+        behind = s.valve - s.stem
+        moved = s.valve - np.clip(behind, -p.valve_stick, p.valve_stick)
+        s.stem = np.where(s.valve <= 0, 0.0, np.clip(moved, 0.0, 1.0))
+        s.stem = np.where(run & ~np.isnan(valve_stuck), valve_stuck, s.stem)
 
-    def _step_hall(self, dt_s: float, *, rack_w: Floats, rack_fan: Floats, other_w: float) -> None:
+    def _step_hall(
+        self,
+        dt_s: float,
+        *,
+        rack_w: Floats,
+        rack_fan: Floats,
+        other_w: float,
+        mixing: float,
+        building_c: float,
+    ) -> None:
         s, p = self.state, self.p
         volume_w_k = p.rho_kg_m3 * p.cp_j_kgk
         demand_m3s = self.rack_flow_m3s * rack_fan
-        reaching_m3s = s.flow_m3s @ self.reach
-        supplied_m3s = np.minimum(reaching_m3s, demand_m3s * (1.0 - p.mixing))
+        blown_m3s = s.flow_m3s * (1.0 - p.duct_leak)
+        leaked_m3s = s.flow_m3s * p.duct_leak
+        reaching_m3s = blown_m3s @ self.reach
+        supplied_m3s = np.minimum(reaching_m3s, demand_m3s * (1.0 - mixing))
         recirculated_m3s = demand_m3s - supplied_m3s
         bypass_m3s = reaching_m3s - supplied_m3s
         own_m3s = p.own_exhaust * recirculated_m3s
         from_room_m3s = recirculated_m3s - own_m3s
         # Four sub-steps keep the explicit balance stable and closed to rounding.
         part_s = dt_s / 4
-        envelope_w = p.envelope_w_k * (p.building_c - s.room_c)
+        envelope_w = p.envelope_w_k * (building_c - s.room_c)
         unit_w_k = volume_w_k * s.flow_m3s
         exchange_w_k = np.where(s.flow_m3s > 0, unit_w_k, p.stopped_coil_w_k)
         for _ in range(4):
-            mixed_c = (s.flow_m3s * s.supply_c) @ self.reach / np.maximum(reaching_m3s, 1e-9)
+            mixed_c = (blown_m3s * s.supply_c) @ self.reach / np.maximum(reaching_m3s, 1e-9)
+            drawn_c = s.room_c + self._layer * (s.room_c - s.inlet_c)
             into_unit_w = exchange_w_k * (s.room_c - s.supply_c) + self.fan_w - self.coil_w
             into_aisle_w = volume_w_k * (
                 supplied_m3s * mixed_c
                 + own_m3s * s.outlet_c
-                + from_room_m3s * s.room_c
+                + from_room_m3s * drawn_c
                 - demand_m3s * s.inlet_c
             )
             into_rack_w = rack_w + volume_w_k * demand_m3s * (s.inlet_c - s.outlet_c)
             into_room_w = (
                 volume_w_k
                 * float(np.sum((demand_m3s - own_m3s) * s.outlet_c + bypass_m3s * mixed_c))
-                - volume_w_k * float(from_room_m3s.sum()) * s.room_c
+                + volume_w_k * float(leaked_m3s @ s.supply_c)
+                - volume_w_k * float(from_room_m3s @ drawn_c)
                 - float(unit_w_k.sum()) * s.room_c
                 - float(np.sum((exchange_w_k - unit_w_k) * (s.room_c - s.supply_c)))
                 + envelope_w

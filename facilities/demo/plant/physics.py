@@ -1,22 +1,32 @@
-"""The coupled plant: power becomes heat, heat becomes temperature, temperature becomes throttling.
+"""The coupled plant: work becomes power, power heat, heat temperature, temperature throttling, and
+throttling slows the work.
 
-One `step` of one second costs well under a millisecond. Nothing here knows Django, HTTP or clocks:
-the caller passes the time, so a test steps an hour in seconds.
+One `step` of one second costs under a millisecond. Nothing here knows Django, HTTP or clocks: the
+caller passes the time, so a test steps an hour in seconds.
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 
 import numpy as np
 from numpy.typing import NDArray
 
 from facilities.demo.plant.air import Air, AirParameters
+from facilities.demo.plant.cdu import Cdu, CduParameters
 from facilities.demo.plant.compute import Compute, ComputeParameters
 from facilities.demo.plant.conditions import Conditions
+from facilities.demo.plant.jobs import JobParameters, Jobs
+from facilities.demo.plant.moisture import Moisture
 from facilities.demo.plant.network import Network, NetworkParameters
 from facilities.demo.plant.points import FacilitySpec
 from facilities.demo.plant.power import Power, PowerParameters
+from facilities.demo.plant.report import values_of
+from facilities.demo.plant.tower import Tower, TowerParameters
 from facilities.demo.plant.water import Water, WaterParameters
+from facilities.demo.plant.weather import Climate, Weather
 
 Floats = NDArray[np.float64]
 Values = dict[tuple[str, str], Floats]
@@ -30,26 +40,56 @@ DEFAULTS: Mapping[tuple[str, str], float | list[float]] = {
     ("chiller", "run_cmd"): [1.0, 0.0],
     ("chiller", "supply_sp_c"): 10.0,
     ("pump", "run_cmd"): [1.0, 0.0],
+    ("cdu", "run_cmd"): 1.0,
+    ("cdu", "supply_sp_c"): 32.0,
+    ("cdu", "pump_speed_sp_pct"): 70.0,
+    ("tower", "run_cmd"): 1.0,
+    ("tower", "leaving_sp_c"): 24.0,
+    ("gpu", "power_limit_w"): 700.0,
+    ("link", "enabled"): 1.0,
 }
 
-HEAT_REJECTION_W = 6_000.0  # assumed: dry-cooler pumps and controls
 LIGHTING_W = 2_500.0  # assumed: hall lighting and small loads, as heat in the hall
 PUMP_RESTART_S = 5.0  # assumed: drives restart after power returns
-DEW_POINT_C = 8.5  # assumed: held by the fresh-air unit; recommended range is -9..15 °C
+LOAD_S = 60.0  # assumed: how quickly a demanded load comes up
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a scenario may change of the plant's surroundings."""
+
+    climate: Climate = Climate()
+    load: float = 1.0
+    """Multiplies what the jobs and general IT ask for; 1 is the demo's usual day."""
 
 
 class Plant:
     """The whole facility; `setpoints` may be written between steps, `conditions` breaks things."""
 
-    def __init__(self, facility: FacilitySpec, *, seed: int = 1) -> None:
+    def __init__(
+        self, facility: FacilitySpec, *, seed: int = 1, settings: Settings = Settings()
+    ) -> None:
         rng = np.random.default_rng(seed)
         self.facility = facility
+        self.settings = settings
         self.conditions = Conditions.healthy(facility)
         self.compute = Compute(facility, parameters=ComputeParameters(), rng=rng)
-        self.air = Air(facility, parameters=AirParameters())
+        self.air = Air(facility, parameters=AirParameters(), seed=seed)
         self.water = Water(facility, parameters=WaterParameters())
+        self.tower = Tower(facility, parameters=TowerParameters())
+        self.cdu = Cdu(facility, parameters=CduParameters())
         self.power = Power(facility, parameters=PowerParameters())
         self.network = Network(facility, parameters=NetworkParameters(), rng=rng)
+        storage = facility.of_kind("storage")[0].attributes
+        self.jobs = Jobs(
+            facility,
+            parameters=JobParameters(),
+            seed=seed,
+            write_gb_s=float(storage["write_gb_s"]),
+        )
+        self.weather = Weather(seed=seed, climate=settings.climate)
+        self.moisture = Moisture()
+        self.outside = self.weather.at(datetime.fromisoformat("2026-03-02T09:00:00+00:00"))
         self.setpoints: Values = {}
         self._place: dict[str, tuple[tuple[str, str], int]] = {}
         for key, default in DEFAULTS.items():
@@ -81,48 +121,114 @@ class Plant:
         """Electric demand of cooling and building, W."""
         return (
             float(self.air.fan_w.sum() + self.water.pump_w.sum() + self.water.electric_w.sum())
-            + HEAT_REJECTION_W
+            + self.tower.power_w
+            + self.cdu.power_w
             + LIGHTING_W
         )
 
     def step(self, dt_s: float, *, at: datetime) -> None:
         """Advance by dt_s seconds (at most 2) to the UTC time `at`."""
-        c, sp, power, water = self.conditions, self.setpoints, self.power, self.water
-        midnight = at.replace(hour=0, minute=0, second=0, microsecond=0)
-        self.compute.step(
-            dt_s,
-            seconds_of_day=(at - midnight).total_seconds(),
-            inlet_c=self.air.state.inlet_c,
-            load_cap=sp["rack", "load_cap_pct"] / 100.0,
-            powered=power.rack_powered,
-            gpu_resistance=c.gpu_resistance,
-        )
+        self.outside = self.weather.at(at)
+        self._step_work(dt_s, seconds=at.timestamp())
+        c, power = self.conditions, self.power
         power.step(
             dt_s,
             utility_available=c.utility_available,
             breaker_open=c.pdu_breaker_open,
             rack_w=self.compute.rack_w,
             mechanical_w=self.mechanical_w,
+            input_lost=c.ups_input_lost,
+            rectifier_failed=c.ups_rectifier_failed,
+            battery_wear=c.ups_battery_wear,
+            generator_fails=c.generator_fails,
         )
+        self._step_cooling(dt_s)
+        self.moisture.step(
+            dt_s,
+            outside=self.outside,
+            stuck=c.humidifier_stuck,
+            powered=power.mains,
+            coldest_c=float(self.water.supply_c),
+        )
+
+    def _step_work(self, dt_s: float, *, seconds: float) -> None:
+        """Jobs ask, servers work, links carry."""
+        c, sp, compute, network = self.conditions, self.setpoints, self.compute, self.network
+        powered = self.power.rack_powered
+        network.settle(
+            dt_s,
+            enabled=sp["link", "enabled"],
+            capacity=c.link_capacity,
+            flapping=c.link_flapping,
+        )
+        self.jobs.step(
+            dt_s,
+            seconds=seconds,
+            server_speed=compute.server_speed,
+            server_alive=compute.server_alive(c.gpu_lost, powered),
+            nvlink=c.server_nvlink,
+            uplinks=network.uplinks,
+            weakest=network.weakest,
+            surge=float(c.rack_surge.max()),
+        )
+        cdu = self.cdu
+        compute.step(
+            dt_s,
+            seconds_of_day=seconds % 86_400.0,
+            server_util=np.minimum(self.jobs.server_util * self.settings.load, 1.0),
+            inlet_c=self.air.state.inlet_c,
+            load_cap=sp["rack", "load_cap_pct"] / 100.0,
+            power_limit_w=sp["gpu", "power_limit_w"],
+            powered=powered,
+            brake=c.server_brake,
+            lost=c.gpu_lost,
+            sink=c.gpu_resistance,
+            paste=c.gpu_paste,
+            plate_c=0.5 * (cdu.supply_c + cdu.return_c),
+            plate_flow=cdu.speed / 0.7,
+            surge=c.rack_surge,
+        )
+        network.carry(leaf_gb_s=self.jobs.leaf_gb_s, added_errors=c.link_errors)
+
+    def _step_cooling(self, dt_s: float) -> None:
+        """Air, technology water, chilled water and condenser water."""
+        c, sp, power, water = self.conditions, self.setpoints, self.power, self.water
         for kind, tripped in (("pump", c.pump_tripped), ("chiller", c.chiller_tripped)):
             sp[kind, "run_cmd"] = water.sequence(
                 dt_s, commands=sp[kind, "run_cmd"], tripped=tripped, of=kind
             )
         live = power.mains
         restarted = live and power.mains_on_s > PUMP_RESTART_S
+        flow_lps = float(water.flow_lps.sum())
+        self.cdu.step(
+            dt_s,
+            heat_w=float(self.compute.liquid_w.sum()),
+            run=bool(sp["cdu", "run_cmd"][0] > 0.5 and not c.cdu_tripped[0] and live),
+            speed_sp=float(sp["cdu", "pump_speed_sp_pct"][0]) / 100.0,
+            supply_sp_c=float(sp["cdu", "supply_sp_c"][0]),
+            exchanger=float(c.cdu_exchanger_ua[0]),
+            water_c=water.supply_c,
+            water_share=flow_lps / float(water.rated_lps[0]),
+            hall_c=self.air.state.room_c,
+        )
         self.air.step(
             dt_s,
             run=(sp["crac", "run_cmd"] > 0.5) & ~c.crac_tripped & live,
             fan_sp=sp["crac", "fan_speed_sp_pct"] / 100.0,
             supply_sp_c=sp["crac", "supply_sp_c"],
             fan_limit=c.crac_fan_limit,
+            fan_wear=c.crac_fan_wear,
             filter_resistance=c.crac_filter_resistance,
+            coil_ua=c.crac_coil_ua,
+            valve_stuck=c.crac_valve_stuck,
+            door_open=c.door_open,
+            outside_c=self.outside.dry_bulb_c,
             water_c=water.supply_c,
-            water_lps=float(water.flow_lps.sum()),
-            rack_w=self.compute.rack_w,
+            water_lps=flow_lps,
+            rack_w=self.compute.rack_w - self.compute.liquid_w,
             rack_fan=self.compute.rack_fan(),
             fan_reference=self.compute.p.fan_reference,
-            other_w=power.pdu_loss_w + (LIGHTING_W if live else 0.0),
+            other_w=power.pdu_loss_w + self.cdu.to_hall_w + (LIGHTING_W if live else 0.0),
         )
         chiller_run = (sp["chiller", "run_cmd"] > 0.5) & ~c.chiller_tripped & live
         water.step(
@@ -130,85 +236,21 @@ class Plant:
             pump_run=(sp["pump", "run_cmd"] > 0.5) & ~c.pump_tripped & restarted,
             chiller_run=chiller_run,
             supply_sp_c=float(sp["chiller", "supply_sp_c"][int(np.argmax(chiller_run))]),
-            coils_w=float(self.air.coil_w.sum()),
+            coils_w=float(self.air.coil_w.sum()) + self.cdu.to_water_w,
+            condenser_c=self.tower.leaving_c,
+            head=c.pump_head,
         )
-        server_util = np.bincount(self.compute.gpu_server, weights=self.compute.gpu_util) / 8.0
-        self.network.step(
-            server_util=server_util, capacity=c.link_capacity, added_errors=c.link_errors
+        self.tower.step(
+            dt_s,
+            heat_w=water.condenser_w,
+            wet_bulb_c=self.outside.wet_bulb_c,
+            run=bool(sp["tower", "run_cmd"][0] > 0.5),
+            powered=restarted,
+            fan_tripped=bool(c.tower_tripped[0]),
+            setpoint_c=float(sp["tower", "leaving_sp_c"][0]),
+            fill=float(c.tower_fill[0]),
         )
 
     def values(self) -> Values:
         """True value of every point, by (asset kind, quantity), in file order of the assets."""
-        air, water, power, compute = self.air.state, self.water, self.power, self.compute
-        it_w = float(compute.rack_w.sum())
-        facility_w = power.facility_w(self.mechanical_w)
-        conditions = self.conditions
-        crac_fault = np.where(
-            conditions.crac_tripped, 1.0, np.where(conditions.crac_fan_limit < 1.0, 2.0, 0.0)
-        )
-        headers = np.ones(len(water.cooling_w))
-        feed_v = power.utility_v if not power.on_generator else power.p.phase_v
-        cold_aisle_c = np.mean(air.inlet_c, keepdims=True)
-        values: Values = {
-            ("hall", "it_power_w"): np.array([it_w]),
-            ("hall", "facility_power_w"): np.array([facility_w]),
-            ("hall", "pue"): np.array([facility_w / it_w if it_w > 0 else 0.0]),
-            ("hall", "humidity_pct"): relative_humidity_pct(cold_aisle_c),
-            ("rack", "inlet_c"): air.inlet_c,
-            ("rack", "outlet_c"): air.outlet_c,
-            ("rack", "power_w"): compute.rack_w,
-            ("rack", "inlet_rh_pct"): relative_humidity_pct(air.inlet_c),
-            ("crac", "supply_c"): air.supply_c,
-            ("crac", "return_c"): np.full(len(air.fan), air.room_c),
-            ("crac", "fan_speed_pct"): air.fan * 100.0,
-            ("crac", "running"): (air.fan > 0.05).astype(float),
-            ("crac", "fault"): crac_fault,
-            ("crac", "power_w"): self.air.fan_w,
-            ("crac", "filter_dp_pa"): self.air.filter_dp_pa,
-            ("crac", "valve_pct"): air.valve * 100.0,
-            ("chiller", "supply_c"): headers * water.supply_c,
-            ("chiller", "return_c"): headers * water.return_c,
-            ("chiller", "power_w"): water.electric_w,
-            ("chiller", "running"): water.chiller_running.astype(float),
-            ("chiller", "fault"): conditions.chiller_tripped.astype(float),
-            ("chiller", "load_pct"): 100.0 * water.chiller_w / water.cooling_w,
-            ("pump", "running"): water.pump_running.astype(float),
-            ("pump", "flow_lps"): water.flow_lps,
-            ("pump", "fault"): conditions.pump_tripped.astype(float),
-            ("ups", "load_w"): power.ups_load_w,
-            ("ups", "load_pct"): 100.0 * power.ups_load_w / power.ups_rated_w,
-            ("ups", "battery_pct"): power.charge * 100.0,
-            ("ups", "runtime_s"): power.runtime_s,
-            ("ups", "on_battery"): power.on_battery.astype(float),
-            ("ups", "input_v"): np.full(len(power.charge), feed_v),
-            ("pdu", "power_w"): power.pdu_w,
-            ("pdu", "current_a"): power.current_a,
-            ("pdu", "breaker_closed"): power.pdu_closed.astype(float),
-            ("generator", "running"): np.array([float(power.gen_running)]),
-            ("generator", "power_w"): np.array([power.gen_w]),
-            ("generator", "fuel_pct"): np.array([power.fuel * 100.0]),
-            ("generator", "start_fail"): np.array([0.0]),
-            ("utility", "power_w"): np.array([power.utility_w]),
-            ("utility", "voltage_v"): np.array([power.utility_v]),
-            ("utility", "available"): np.array([float(power.utility_available)]),
-            ("server", "power_w"): compute.server_w,
-            ("server", "inlet_c"): air.inlet_c[compute.server_rack],
-            ("server", "fan_pct"): compute.fan * 100.0,
-            ("gpu", "temp_c"): compute.gpu_c,
-            ("gpu", "power_w"): compute.gpu_w,
-            ("gpu", "util_pct"): compute.gpu_util * 100.0,
-            ("link", "util_pct"): self.network.util * 100.0,
-            ("link", "error_rate"): self.network.errors_per_s,
-            ("link", "up"): self.network.up,
-            ("leak_detector", "wet"): np.array([float(conditions.leak)]),
-            ("fire_panel", "alarm"): np.array([0.0]),
-            ("fire_panel", "trouble"): np.array([float(conditions.fire_trouble)]),
-        }
-        return values | self.setpoints
-
-
-def relative_humidity_pct(air_c: Floats, *, dew_point_c: float = DEW_POINT_C) -> Floats:
-    """Relative humidity of air with the given dew point (Magnus, Alduchov & Eskridge 1996)."""
-    b, c = 17.625, 243.04
-    exponent = b * dew_point_c / (c + dew_point_c) - b * air_c / (c + air_c)
-    return np.minimum(100.0, 100.0 * np.exp(exponent))
+        return values_of(self)

@@ -46,10 +46,16 @@ class FacilitySpec:
     points: tuple[PointSpec, ...]
     rules: tuple[dict[str, Any], ...]
     _by_tag: dict[str, PointSpec] = field(repr=False, default_factory=dict)
+    _by_kind: dict[str, tuple[AssetSpec, ...]] = field(repr=False, default_factory=dict)
+    _places: dict[tuple[str, str], int] = field(repr=False, default_factory=dict)
 
     def of_kind(self, kind: str) -> tuple[AssetSpec, ...]:
         """The assets of one kind in file order; arrays of the physics use this order."""
-        return tuple(asset for asset in self.assets if asset.kind == kind)
+        return self._by_kind.get(kind, ())
+
+    def place(self, kind: str, tag: str) -> int:
+        """Where an asset stands in the arrays of its kind; KeyError for an unknown one."""
+        return self._places[kind, tag]
 
     def point(self, tag: str) -> PointSpec | None:
         return self._by_tag.get(tag)
@@ -70,6 +76,8 @@ def _filled(value: Any, number: int) -> Any:
         return value.format(n=number)
     if isinstance(value, dict):
         return {key: _filled(item, number) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_filled(item, number) for item in value]
     return value
 
 
@@ -102,7 +110,12 @@ def read_facility(path: Path = FACILITY_FILE) -> FacilitySpec:
     """
     document: dict[str, Any] = YAML(typ="safe").load(path)
     entries = [
-        {"tag": rack["tag"], "kind": "rack", "rack": rack["tag"], "attributes": rack}
+        {
+            "tag": rack["tag"],
+            "kind": "rack",
+            "rack": rack["tag"],
+            "attributes": {**rack, **rack.get("attributes", {})},
+        }
         for rack in document["racks"]
     ]
     entries += [copy for entry in document["assets"] for copy in _repeated(entry)]
@@ -115,6 +128,9 @@ def read_facility(path: Path = FACILITY_FILE) -> FacilitySpec:
         )
         for entry in entries
     )
+    by_kind: dict[str, list[AssetSpec]] = {}
+    for asset in assets:
+        by_kind.setdefault(asset.kind, []).append(asset)
     points = tuple(
         _point(asset, template)
         for asset in assets
@@ -125,4 +141,10 @@ def read_facility(path: Path = FACILITY_FILE) -> FacilitySpec:
         points=points,
         rules=tuple(document["alarm_rules"]),
         _by_tag={point.tag: point for point in points},
+        _by_kind={kind: tuple(members) for kind, members in by_kind.items()},
+        _places={
+            (kind, asset.tag): place
+            for kind, members in by_kind.items()
+            for place, asset in enumerate(members)
+        },
     )

@@ -27,6 +27,8 @@ class PowerParameters:
     tank_l: float = 4000.0  # assumed
     phase_v: float = 400.0  # phase to phase, as `nominal_v` in facility.yaml
     power_factor: float = 0.98  # assumed
+    wear_capacity: float = 0.45  # assumed: capacity lost at wear 1
+    wear_resistance: float = 0.60  # assumed: resistance gained at wear 1
 
 
 class Power:
@@ -36,11 +38,18 @@ class Power:
         self.p = parameters
         ups, pdus = facility.of_kind("ups"), facility.of_kind("pdu")
         generator = facility.of_kind("generator")[0]
+        self.battery_mohm = np.array(
+            [float(u.attributes.get("battery_resistance_mohm", 160.0)) for u in ups]
+        )
+        self.battery_wear: Floats = np.zeros(len(ups))
+        self.input_good = np.ones(len(ups), dtype=bool)
         self.ups_rated_w = np.array([float(u.attributes["rated_w"]) for u in ups])
         minutes = np.array([float(u.attributes["battery_min_at_rated"]) for u in ups])
         self.battery_j = self.ups_rated_w * minutes * 60.0
         self.gen_start_s = float(generator.attributes["start_s"])
         self.gen_rated_w = float(generator.attributes["rated_w"])
+        self.gen_start_limit_s = float(generator.attributes.get("start_limit_s", 15.0))
+        self.gen_start_failed = False
         self._pdu_ups = np.array([0 if u.attributes["feed"] == "a" else 1 for u in pdus])
         rows = [str(rack.attributes["row"]) for rack in facility.of_kind("rack")]
         #: pdu x rack: which PDU feeds which rack.
@@ -61,6 +70,7 @@ class Power:
         self.utility_w = 0.0
         self.fuel = 0.92
         self.mains_on_s = 1e6  # seconds since mechanical load last got power back
+        self._fed = np.ones(len(ups), dtype=bool)
         self._utility_lost_s = 0.0
         self._utility_back_s = 1e6
         self._cooldown_s = 0.0
@@ -90,7 +100,17 @@ class Power:
     def runtime_s(self) -> Floats:
         """How long each battery would carry its present load; at most a day."""
         draw_w = np.maximum(self._drawn_w(), 1.0)
-        return np.minimum(self.battery_j * self.charge / draw_w, 86_400.0)
+        return np.minimum(self._capacity_j * self.charge / draw_w, 86_400.0)
+
+    @property
+    def _capacity_j(self) -> Floats:
+        return self.battery_j * (1.0 - self.p.wear_capacity * self.battery_wear)
+
+    @property
+    def battery_resistance_mohm(self) -> Floats:
+        """Resistance of each string; a discharged one shows more."""
+        worn = 1.0 + self.p.wear_resistance * self.battery_wear
+        return self.battery_mohm * worn * (1.0 + 0.15 * (1.0 - self.charge))  # 0.15: assumed
 
     def step(
         self,
@@ -100,9 +120,19 @@ class Power:
         breaker_open: Flags,
         rack_w: Floats,
         mechanical_w: float,
+        input_lost: Flags,
+        rectifier_failed: Flags,
+        battery_wear: Floats,
+        generator_fails: bool,
     ) -> None:
         """Advance by dt_s with the racks' demand and the mechanical plant's demand, W."""
-        self._step_sources(dt_s, utility_available=utility_available)
+        self._step_sources(
+            dt_s, utility_available=utility_available, generator_fails=generator_fails
+        )
+        self.battery_wear = battery_wear
+        self.input_good = ~input_lost & self.mains
+        fed = self.input_good & ~rectifier_failed
+        self._fed = fed
         self.pdu_closed = ~breaker_open
         live = self.pdu_closed & self._ups_live()[self._pdu_ups]
         cords = np.maximum(live @ self._feeds, 1.0)
@@ -112,12 +142,12 @@ class Power:
             np.bincount(self._pdu_ups, weights=self.pdu_w, minlength=2), dtype=float
         )
 
-        self.on_battery = np.full(len(self.charge), not self.mains) & (self.charge > 0)
+        self.on_battery = ~fed & (self.charge > 0)
         drawn_w = self._drawn_w()
-        charging_w = np.where(self.charge < 1.0, self.p.recharge_w, 0.0)
-        flow_w = np.where(self.on_battery, -drawn_w, charging_w if self.mains else 0.0)
-        self.charge = np.clip(self.charge + flow_w * dt_s / self.battery_j, 0.0, 1.0)
-        self.ups_input_w = drawn_w + charging_w if self.mains else np.zeros_like(drawn_w)
+        charging_w = np.where(fed & (self.charge < 1.0), self.p.recharge_w, 0.0)
+        flow_w = np.where(self.on_battery, -drawn_w, charging_w)
+        self.charge = np.clip(self.charge + flow_w * dt_s / self._capacity_j, 0.0, 1.0)
+        self.ups_input_w = np.where(fed, drawn_w + charging_w, 0.0)
         total_w = float(self.ups_input_w.sum()) + (mechanical_w if self.mains else 0.0)
         self.gen_w = total_w if self.on_generator else 0.0
         self.utility_w = total_w if self.mains and not self.on_generator else 0.0
@@ -129,7 +159,7 @@ class Power:
 
     def facility_w(self, mechanical_w: float) -> float:
         """Power that the site uses, whichever source carries it."""
-        inputs = self.ups_input_w if self.mains else self._drawn_w()
+        inputs = np.where(self._fed, self.ups_input_w, self._drawn_w())
         return float(inputs.sum()) + (mechanical_w if self.mains else 0.0)
 
     def _drawn_w(self) -> Floats:
@@ -140,9 +170,11 @@ class Power:
         )
 
     def _ups_live(self) -> Flags:
-        return np.full(len(self.charge), self.mains) | (self.charge > 0)
+        return self._fed | (self.charge > 0)
 
-    def _step_sources(self, dt_s: float, *, utility_available: bool) -> None:
+    def _step_sources(
+        self, dt_s: float, *, utility_available: bool, generator_fails: bool
+    ) -> None:
         was_live = self.mains
         self.utility_available = utility_available
         self.utility_v = self.p.phase_v if utility_available else 0.0
@@ -159,9 +191,13 @@ class Power:
             self._utility_back_s = 0.0
             self._utility_lost_s += dt_s
             self._cooldown_s = 0.0
-            if self._utility_lost_s >= self.gen_start_s and self.fuel > 0:
+            starts = self.fuel > 0 and not generator_fails
+            self.gen_running = self.gen_running and not generator_fails
+            if self._utility_lost_s >= self.gen_start_s and starts:
                 self.gen_running = True
             if self._utility_lost_s >= self.gen_start_s + self.p.transfer_s:
                 self.on_generator = self.gen_running
+        waited = self._utility_lost_s >= self.gen_start_limit_s
+        self.gen_start_failed = waited and not self.gen_running
         live = self.mains
         self.mains_on_s = self.mains_on_s + dt_s if live and was_live else 0.0

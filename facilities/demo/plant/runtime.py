@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from facilities.demo.plant.faults import FAULTS, conditions_of
+from facilities.demo.plant.faults import FAULTS, FaultBook
 from facilities.demo.plant.outbox import Batch
 from facilities.demo.plant.physics import Plant
 from facilities.demo.plant.points import FacilitySpec
@@ -52,7 +52,8 @@ class Runtime:
         self._facility = facility
         self._now = now
         self._log = WriteLog(data_dir / "writes.jsonl")
-        self._faults: set[str] = set()
+        self._book = FaultBook(facility)
+        self._elapsed_s = 0.0
         self.plant = Plant(facility, seed=seed)
         self.sensors = Sensors(facility, seed=seed + 1)
         for tag, value in self._log.last_values().items():
@@ -66,6 +67,10 @@ class Runtime:
     def step(self, dt_s: float) -> None:
         """Advance the plant and its instruments by dt_s seconds."""
         with self._lock:
+            self._elapsed_s += dt_s
+            conditions = self._book.conditions(self._elapsed_s)
+            self.plant.conditions = conditions
+            self.sensors.faults = conditions.instruments
             self.plant.step(dt_s, at=self._now())
             self.sensors.step(dt_s, values=self.plant.values())
 
@@ -104,31 +109,50 @@ class Runtime:
         with self._lock:
             return [asdict(write) for write in self._log.writes]
 
-    def inject(self, name: str) -> None:
-        """Make fault `name` present; raises RefusedError for an unknown one."""
-        self._change_faults(name, present=True)
+    def inject(
+        self, name: str, *, severity: float | None = None, over_s: float | None = None
+    ) -> None:
+        """Make fault `name` present, developing to ``severity`` (0..1) over ``over_s`` seconds.
+
+        Raises RefusedError for an unknown fault, or for a number that it cannot have.
+        """
+        self._check_fault(name)
+        with self._lock:
+            try:
+                self._book.inject(name, now_s=self._elapsed_s, severity=severity, over_s=over_s)
+            except ValueError as error:
+                raise RefusedError(422, "out_of_limits", str(error)) from error
+        logger.info("fault %s injected (severity %s, over %s s)", name, severity, over_s)
 
     def clear(self, name: str | None = None) -> None:
         """Clear one fault, or all; clearing what is not present is fine."""
-        if name is None:
-            with self._lock:
-                self._faults.clear()
-                self._break()
-            logger.info("all faults cleared")
-        else:
-            self._change_faults(name, present=False)
+        if name is not None:
+            self._check_fault(name)
+        with self._lock:
+            self._book.clear(name)
+        logger.info("%s cleared", name or "all faults")
 
     def faults(self) -> list[dict[str, Any]]:
-        """All known faults and whether each is present."""
+        """All known faults and whether each is present; ``level`` is how far it has developed."""
         with self._lock:
+            present = self._book.present
             return [
                 {
                     "name": fault.name,
+                    "group": fault.group,
                     "title": fault.title,
-                    "active": fault.name in self._faults,
+                    "cause": fault.cause,
+                    "active": fault.name in present,
+                    "level": (
+                        round(present[fault.name].level(self._elapsed_s), 3)
+                        if fault.name in present
+                        else 0.0
+                    ),
                     "alarms": list(fault.alarms),
                     "procedure": fault.procedure,
                     "flags": list(fault.flags),
+                    "scales": fault.scales,
+                    "over_s": fault.over_s,
                 }
                 for fault in FAULTS.values()
             ]
@@ -138,7 +162,7 @@ class Runtime:
         with self._lock:
             return {
                 "ts": timestamp(self._now()),
-                "faults": sorted(self._faults),
+                "faults": sorted(self._book.present),
                 "setpoints": {tag: self.plant.setpoint(tag) for tag in self.plant.setpoint_tags},
                 "values": {
                     tag: None if math.isnan(value) else value
@@ -163,23 +187,12 @@ class Runtime:
                 f"{point.write_min:g} {allowed} {point.write_max:g}",
             )
 
-    def _change_faults(self, name: str, *, present: bool) -> None:
+    @staticmethod
+    def _check_fault(name: str) -> None:
         if name not in FAULTS:
             raise RefusedError(
                 404, "unknown_fault", f"no fault is called {name}; known: {', '.join(FAULTS)}"
             )
-        with self._lock:
-            if present:
-                self._faults.add(name)
-            else:
-                self._faults.discard(name)
-            self._break()
-        logger.info("fault %s %s", name, "injected" if present else "cleared")
-
-    def _break(self) -> None:
-        """Let plant and instruments have the faults that are present."""
-        self.plant.conditions = conditions_of(self._faults, self._facility)
-        self.sensors.faults = self.plant.conditions.instruments
 
     @staticmethod
     def _written(write: Write, *, duplicate: bool) -> dict[str, Any]:

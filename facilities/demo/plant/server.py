@@ -79,10 +79,13 @@ def build_app(runtime: Runtime, *, outbox: Outbox, token: str) -> Starlette:
         return JSONResponse({"faults": runtime.faults()})
 
     async def inject(request: Request) -> Response:
-        name = (await _json(request)).get("fault")
+        body = await _json(request)
+        name = body.get("fault")
         if not isinstance(name, str):
-            raise RefusedError(400, "malformed", 'wanted {"fault": name}')
-        runtime.inject(name)
+            raise RefusedError(
+                400, "malformed", 'wanted {"fault": name}, and "severity" or "over_s" if wished'
+            )
+        runtime.inject(name, severity=_number(body, "severity"), over_s=_number(body, "over_s"))
         return JSONResponse({"faults": runtime.faults()})
 
     async def clear(request: Request) -> Response:
@@ -101,6 +104,15 @@ def build_app(runtime: Runtime, *, outbox: Outbox, token: str) -> Starlette:
             Route("/faults/{name}", guarded(clear), methods=["DELETE"]),
         ]
     )
+
+
+def _number(body: dict[str, Any], name: str) -> float | None:
+    value = body.get(name)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise RefusedError(400, "malformed", f"{name} is not a finite number: {value!r}")
+    return float(value)
 
 
 async def _json(request: Request) -> dict[str, Any]:

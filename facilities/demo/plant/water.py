@@ -24,8 +24,19 @@ class WaterParameters:
     chiller_start_s: float = 60.0  # assumed quick restart of a screw chiller
     chiller_changeover_s: float = 20.0  # assumed: the sequence starts the standby chiller
     chiller_tau_s: float = 12.0  # assumed loading
-    cop: float = 4.5  # assumed, air-cooled chiller incl. condenser fans, 25 °C outside
-    chiller_idle_w: float = 1500.0  # assumed, oil heater and controls of a running machine
+    carnot_share: float = 0.47  # assumed, screw machine at its best load; gives 5.7 at 24 °C
+    evaporator_approach_k: float = 2.0  # assumed
+    condenser_approach_k: float = 3.0  # assumed, over the entering condenser water and its range
+    best_load: float = 0.72  # assumed
+    load_penalty: float = 0.55  # assumed: efficiency lost with the square of the distance from it
+    slide_valve_load: float = 0.60  # assumed: below it the slide valve throttles in a step
+    slide_valve_loss: float = 0.05  # assumed
+    hot_condenser_c: float = 33.0  # assumed: capacity falls above this condenser water
+    hot_loss_per_k: float = 0.05  # assumed
+    chiller_idle_w: float = 1200.0  # assumed, oil heater and controls of a running machine
+    pump_heat: float = 0.9  # assumed share of the pumps' power that warms the water
+    pipe_w_k: float = 55.0  # assumed gain of pipes and headers from the plant room
+    plant_room_c: float = 26.0  # assumed
     minimum_flow: float = 0.3  # assumed: flow switch trips below this share of design
     settle_s: float = 30.0  # assumed: duty machine healthy this long before the standby stops
 
@@ -46,6 +57,10 @@ class Water:
         self.chiller_running = np.array([True, False])
         self.chiller_on_s = np.array([1e6, 0.0])
         self.chiller_w = np.array([170_000.0, 0.0])
+        self.electric_w: Floats = np.array([28_000.0, 0.0])
+        self.pipe_w = 0.0
+        self.pump_heat_w = 0.0
+        self.head: Floats = np.ones(len(pumps))
         self._pump_lead = Changeover(parameters.pump_changeover_s, parameters.settle_s)
         self._chiller_lead = Changeover(parameters.chiller_changeover_s, parameters.settle_s)
 
@@ -54,18 +69,16 @@ class Water:
         """Flow through each pump, L/s; two pumps in parallel share a little more than one gives."""
         total = float(self.pump_speed.sum())
         gain = 1.0 if total <= 1.0 else 1.0 + (self.p.two_pump_gain - 1.0) * (total - 1.0)
-        return self.rated_lps * self.pump_speed * (gain / max(total, 1.0))
+        return self.rated_lps * self.head * self.pump_speed * (gain / max(total, 1.0))
 
     @property
     def pump_w(self) -> Floats:
         return self.rated_pump_w * self.pump_speed**3
 
     @property
-    def electric_w(self) -> Floats:
-        """Electric power of each chiller."""
-        return self.chiller_w / self.p.cop + np.where(
-            self.chiller_running, self.p.chiller_idle_w, 0.0
-        )
+    def condenser_w(self) -> float:
+        """Heat that the machines give to the condenser water: what they took and their work."""
+        return float(self.chiller_w.sum() + self.electric_w.sum())
 
     def sequence(self, dt_s: float, *, commands: Floats, tripped: Flags, of: str) -> Floats:
         """Run commands after the automatic changeover of `of` ("pump" or "chiller")."""
@@ -80,9 +93,12 @@ class Water:
         chiller_run: Flags,
         supply_sp_c: float,
         coils_w: float,
+        condenser_c: float,
+        head: Floats,
     ) -> None:
         """Advance by dt_s; `*_run` means commanded, healthy and powered."""
         p = self.p
+        self.head = head
         self.pump_running = pump_run
         self.pump_speed += (np.where(pump_run, 1.0, 0.0) - self.pump_speed) * _share(
             dt_s, p.pump_tau_s
@@ -99,13 +115,32 @@ class Water:
             flow_w_k * (self.return_c - supply_sp_c)
             + p.header_j_k / 30.0 * (self.supply_c - supply_sp_c)
         ) / sharing
-        target_w = np.where(ready, np.clip(wanted_w, 0.0, self.cooling_w), 0.0)
+        hot_k = max(condenser_c - p.hot_condenser_c, 0.0)
+        capacity_w = self.cooling_w * max(1.0 - p.hot_loss_per_k * hot_k, 0.3)
+        target_w = np.where(ready, np.clip(wanted_w, 0.0, capacity_w), 0.0)
         self.chiller_w += (target_w - self.chiller_w) * _share(dt_s, p.chiller_tau_s)
         self.chiller_w[~ready] = 0.0
 
+        self._step_electric(condenser_c)
         exchanged_w = flow_w_k * (self.return_c - self.supply_c)
-        self.supply_c += dt_s * (exchanged_w - float(self.chiller_w.sum())) / p.header_j_k
+        self.pump_heat_w = p.pump_heat * float(self.pump_w.sum())
+        self.pipe_w = p.pipe_w_k * (p.plant_room_c - self.supply_c)
+        gained_w = self.pump_heat_w + self.pipe_w
+        self.supply_c += dt_s * (exchanged_w + gained_w - float(self.chiller_w.sum())) / p.header_j_k
         self.return_c += dt_s * (coils_w - exchanged_w) / p.header_j_k
+
+    def _step_electric(self, condenser_c: float) -> None:
+        """Work of each machine: a share of Carnot that depends on the load."""
+        p = self.p
+        cold_k = self.supply_c - p.evaporator_approach_k + 273.15
+        hot_k = condenser_c + 4.0 + p.condenser_approach_k + 273.15  # 4 K of range: assumed
+        lift_k = max(hot_k - cold_k, 12.0)  # head pressure is held in cold weather
+        load = self.chiller_w / self.cooling_w
+        share = p.carnot_share * (1.0 - p.load_penalty * (load - p.best_load) ** 2)
+        share = share * np.where(load < p.slide_valve_load, 1.0 - p.slide_valve_loss, 1.0)
+        cop = share * cold_k / lift_k
+        idle_w = np.where(self.chiller_running, p.chiller_idle_w, 0.0)
+        self.electric_w = self.chiller_w / cop + idle_w
 
 
 class Changeover:

@@ -1,10 +1,13 @@
-"""Alarm rules of facility.yaml over simulated readings: raise after a delay, clear past `clear`."""
+"""A plant without a clock, its instruments, and the alarms that they would raise."""
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from facilities.demo.plant.faults import conditions_of
-from facilities.demo.plant.physics import Plant
+import numpy as np
+
+from facilities.demo.plant.faults import FaultBook
+from facilities.demo.plant.judge import Judge
+from facilities.demo.plant.physics import Plant, Settings
 from facilities.demo.plant.points import FacilitySpec
 from facilities.demo.plant.sensors import Sensors
 
@@ -13,63 +16,55 @@ START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 
 @dataclass
 class Offline:
-    """A plant stepped without a clock, its instruments, and the alarms they would raise."""
+    """Steps as fast as it can; `readings` are the last ones by tag."""
 
     facility: FacilitySpec
+    seed: int = 7
+    start: datetime = START
+    step_s: float = 1.0
+    settings: Settings = field(default_factory=Settings)
     plant: Plant = field(init=False)
     readings: dict[str, float] = field(init=False, default_factory=dict)
-    open: set[tuple[str, str]] = field(init=False, default_factory=set)
-    raised: dict[tuple[str, str], float] = field(init=False, default_factory=dict)
     elapsed_s: float = field(init=False, default=0.0)
 
     def __post_init__(self) -> None:
-        self.plant = Plant(self.facility, seed=7)
-        self._sensors = Sensors(self.facility, seed=8)
-        self._over: dict[tuple[str, str], float] = {}
-        by_kind: dict[tuple[str, str], list[str]] = {}
-        for point in self.facility.points:
-            by_kind.setdefault((point.kind, point.quantity), []).append(point.tag)
-        self._watch = [
-            (rule, tag)
-            for rule in self.facility.rules
-            if rule.get("type", "threshold") == "threshold"
-            for tag in (
-                [rule["point"]] if "point" in rule else by_kind[rule["kind"], rule["quantity"]]
-            )
-        ]
+        self.plant = Plant(self.facility, seed=self.seed, settings=self.settings)
+        self.sensors = Sensors(self.facility, seed=self.seed + 1)
+        self.book = FaultBook(self.facility)
+        self._judge = Judge(self.facility)
+        self.elapsed_s = -900.0
         self.run(900)
-        self.elapsed_s = 0.0
+        self._judge = Judge(self.facility)
 
-    def fail(self, *names: str) -> None:
-        self.plant.conditions = conditions_of(names, self.facility)
-        self._sensors.faults = self.plant.conditions.instruments
+    @property
+    def open(self) -> set[tuple[str, str]]:
+        return self._judge.open
+
+    @property
+    def raised(self) -> dict[tuple[str, str], float]:
+        return self._judge.raised
+
+    def fail(self, *names: str, severity: float | None = None, over_s: float | None = None) -> None:
+        """Make exactly these faults present."""
+        self.book.clear()
+        for name in names:
+            self.book.inject(name, now_s=self.elapsed_s, severity=severity, over_s=over_s)
 
     def run(self, seconds: int) -> None:
-        """Step second by second; instruments are read and rules judged every two seconds."""
-        for _ in range(seconds):
-            self.elapsed_s += 1.0
-            self.plant.step(1.0, at=START + timedelta(seconds=self.elapsed_s))
-            self._sensors.step(1.0, values=self.plant.values())
+        """Step; instruments are read and rules judged every two seconds."""
+        for _ in range(round(seconds / self.step_s)):
+            self.elapsed_s += self.step_s
+            conditions = self.book.conditions(self.elapsed_s)
+            self.plant.conditions = conditions
+            self.sensors.faults = conditions.instruments
+            self.plant.step(self.step_s, at=self.start + timedelta(seconds=self.elapsed_s))
+            self.sensors.step(self.step_s, values=self.plant.values())
             if self.elapsed_s % 2 == 0:
-                self.readings = dict(zip(self._sensors.tags, self._sensors.read(), strict=True))
-                self._judge()
+                read = self.sensors.read_array()
+                self._judge.judge(read, now_s=self.elapsed_s)
+        self.readings = dict(zip(self.sensors.tags, np.round(read, 6).tolist(), strict=True))
 
     def hottest_inlet_c(self) -> float:
         return max(
             v for tag, v in self.readings.items() if tag.startswith("rack-") and "inlet_c" in tag
         )
-
-    def _judge(self) -> None:
-        for rule, tag in self._watch:
-            value, key = self.readings[tag], (rule["name"], tag)
-            sign = 1.0 if "above" in rule else -1.0
-            limit = rule["above"] if sign > 0 else rule["below"]
-            if sign * (value - limit) > 0:
-                since = self._over.setdefault(key, self.elapsed_s)
-                if self.elapsed_s - since >= rule["delay_s"] and key not in self.open:
-                    self.open.add(key)
-                    self.raised.setdefault(key, self.elapsed_s)
-            else:
-                self._over.pop(key, None)
-                if key in self.open and sign * (value - rule["clear"]) < 0:
-                    self.open.discard(key)

@@ -1,5 +1,6 @@
 """`manage.py plant`: run the demo plant, or break and repair the one that runs."""
 
+import time
 from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,8 @@ PLANT_PORT_OFFSET = 103
 
 class Command(BaseCommand):
     help = (
-        "Run the demo plant (no option), or talk to the running one: --fault NAME, --clear [NAME], "
-        "--list, --status."
+        "Run the demo plant (no option), talk to the running one (--fault NAME, --clear [NAME], "
+        "--list, --status), or run a scenario without a clock (--scenario FILE --out DIR)."
     )
     requires_system_checks: list[str] = []
 
@@ -29,6 +30,14 @@ class Command(BaseCommand):
         )
         action.add_argument("--list", action="store_true", help="list the faults")
         action.add_argument("--status", action="store_true", help="show the running plant")
+        action.add_argument(
+            "--scenario",
+            metavar="FILE",
+            help="run a scenario file (or one of the plant's own by name) without a clock",
+        )
+        parser.add_argument("--severity", type=float, help="of --fault: above 0, at most 1")
+        parser.add_argument("--over", type=float, help="of --fault: seconds of development")
+        parser.add_argument("--out", type=Path, help="of --scenario: where the recording goes")
         parser.add_argument("--port", type=int, help="port of the plant (default: web port + 103)")
         parser.add_argument(
             "--web-url", help="where readings are pushed (default: the web process)"
@@ -36,12 +45,18 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         port = options["port"] or urlsplit(settings.PLANT_URL).port or DEFAULT_PORT
-        if options["list"]:
+        if options["scenario"]:
+            self._scenario(options["scenario"], options["out"])
+        elif options["list"]:
             self._list(port)
         elif options["status"]:
             self._status(port)
         elif options["fault"]:
-            self._call(port, "POST", "/faults", {"fault": options["fault"]})
+            body = {"fault": options["fault"]}
+            for key, option in (("severity", "severity"), ("over_s", "over")):
+                if options[option] is not None:
+                    body[key] = options[option]
+            self._call(port, "POST", "/faults", body)
             self.stdout.write(f"{options['fault']} is present; repair it with --clear")
         elif options["clear"] is not None:
             name = options["clear"]
@@ -68,6 +83,36 @@ class Command(BaseCommand):
         except PortBusyError as error:
             raise CommandError(str(error)) from error
 
+    def _scenario(self, name: str, out: Path | None) -> None:
+        from facilities.demo.plant.points import read_facility
+        from facilities.demo.plant.scenario import (
+            FOLDER,
+            ScenarioError,
+            read_scenario,
+            run_scenario,
+        )
+
+        path = Path(name)
+        if not path.exists() and (FOLDER / f"{path.stem}.yaml").exists():
+            path = FOLDER / f"{path.stem}.yaml"
+        if out is None:
+            raise CommandError("--scenario writes a recording: add --out DIR")
+        facility = read_facility()
+        try:
+            scenario = read_scenario(path, facility)
+        except ScenarioError as error:
+            raise CommandError(str(error)) from error
+        began = time.monotonic()
+        recording = run_scenario(scenario, facility)
+        recording.write(out)
+        took_s = time.monotonic() - began
+        self.stdout.write(
+            f"{scenario.name}: {scenario.duration_s / 3600:.1f} h in {took_s:.0f} s, "
+            f"{recording.values.shape[0]:,} x {recording.values.shape[1]:,} readings, "
+            f"{len(recording.truth['faults'])} faults, {len(recording.truth['alarms'])} alarms; "
+            f"{out / 'readings.npz'}, {out / 'truth.json'}"
+        )
+
     def _list(self, port: int) -> None:
         from facilities.demo.plant.faults import FAULTS
 
@@ -83,7 +128,7 @@ class Command(BaseCommand):
         for fault in FAULTS.values():
             mark = "*" if fault.name in present else " "
             answer = fault.procedure or f"quality: {', '.join(fault.flags)}"
-            self.stdout.write(f"{mark} {fault.name:22} {fault.title} [{answer}]")
+            self.stdout.write(f"{mark} {fault.group:12} {fault.name:22} {fault.title} [{answer}]")
 
     def _status(self, port: int) -> None:
         state = self._call(port, "GET", "/state")

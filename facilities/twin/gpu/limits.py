@@ -1,0 +1,225 @@
+"""The two controllers and the priority gate, solved for a step of seconds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..drive import Drive
+from ..site import Flags, Floats
+from .layout import Groups, Layout
+from .nvml import Reason
+from .parameters import GpuConstants
+
+IDLE_UTIL = 0.01
+"""A GPU busy for less than this share rests at its idle clock (assumed)."""
+_HW_THERMAL = float(Reason.HW_SLOWDOWN | Reason.HW_THERMAL_SLOWDOWN)
+_HW_BRAKE = float(Reason.HW_SLOWDOWN | Reason.HW_POWER_BRAKE_SLOWDOWN)
+
+
+@dataclass
+class Solved:
+    """Averages over the step, each (members, gpus)."""
+
+    power_w: Floats
+    clock_mhz: Floats
+    speed: Floats
+    reasons: Floats
+    held: Floats
+
+
+class Limits:
+    """Power of a GPU at a clock, and the clock that the limits leave it."""
+
+    def __init__(self, layout: Layout, parameters: GpuConstants) -> None:
+        self.layout = layout
+        self.p = p = parameters
+        self._calibrate()
+        self._half = layout.max_clock * p.hardware_share
+        self._floor = layout.max_clock * p.thermal_floor
+        self._die_to_memory = np.asarray(p.memory_extra_k_per_w)
+        self._sync = Groups.of(layout.sync_groups) if layout.sync_groups is not None else None
+
+    def _calibrate(self) -> None:
+        """Board power and capacitance such that idle and full load are the device's figures."""
+        p, layout = self.p, self.layout
+        eta = np.asarray(p.regulator_efficiency)
+        full_w = layout.max_w * p.full_load_share
+        self.leak_w_per_v = p.leakage_share * layout.max_w / layout.max_volts / eta
+        self.leak_per_k = np.asarray(p.leakage_per_k)
+        cooler = np.exp(self.leak_per_k * (np.asarray(p.idle_die_c) - p.leakage_ref_c))
+        idle_leak = self.leak_w_per_v * layout.idle_volts * cooler
+        full_leak = self.leak_w_per_v * layout.max_volts
+        idle_g = layout.idle_g * p.idle_activity
+        # idle_w = board + c·idle_g + idle_leak;  full_w = board + c·max_g + full_leak
+        self.c_w = (full_w - full_leak - layout.idle_w + idle_leak) / (layout.max_g - idle_g)
+        self.board_w = layout.idle_w - idle_leak - self.c_w * idle_g
+        self._activity_0 = p.idle_activity * self.c_w * p.power_scale
+        self._activity_1 = self.c_w * p.power_scale - self._activity_0
+
+    def enforced(self, drive: Drive) -> Floats:
+        """Power limit in force, W: what is set, within what the device allows and what the rack's
+        cap leaves each GPU.
+        """
+        layout = self.layout
+        cap = drive["rack", "load_cap_pct"].take(layout.gpu_rack, axis=1)
+        cap *= 0.01 * layout.max_w
+        np.minimum(cap, drive["gpu", "power_limit_w"], out=cap)
+        return np.clip(cap, layout.min_limit_w, layout.max_w, out=cap)
+
+    def activity(self, util: Floats) -> Floats:
+        """Switched power per V²·MHz at a busy share, W/(V²·MHz)."""
+        return self._activity_0 + self._activity_1 * util
+
+    def leakage(self, temp_c: Floats) -> Floats:
+        """Leakage per volt at a die temperature, W/V."""
+        hot = np.exp((temp_c - self.p.leakage_ref_c) * self.leak_per_k)
+        hot *= self.leak_w_per_v
+        return hot
+
+    def power(self, clock_mhz: Floats, activity: Floats, leakage: Floats) -> Floats:
+        """Board power at a clock, W."""
+        volts = self.layout.tables.volts(clock_mhz)
+        total = volts * clock_mhz
+        total *= activity
+        total += leakage
+        total *= volts
+        total += self.board_w
+        return total
+
+    def clock_within(self, allowed_w: Floats, activity: Floats, leakage: Floats) -> Floats:
+        """Highest clock whose power stays within an allowance, MHz; not below the idle clock."""
+        tables, layout = self.layout.tables, self.layout
+        room = allowed_w - self.board_w
+        clock = tables.clock((room - leakage * layout.max_volts) / activity)
+        for _ in range(2):  # the voltage of the last guess carries the leakage
+            clock = tables.clock((room - leakage * tables.volts(clock)) / activity)
+        return np.maximum(clock, layout.idle_clock)
+
+    def solve(
+        self,
+        temp_c: Floats,
+        clock_mhz: Floats,
+        drive: Drive,
+        *,
+        util: Floats,
+        rest_c: Floats,
+        gain_k_per_w: Floats,
+        die_k_per_w: Floats,
+        dt_s: float,
+    ) -> Solved:
+        """The averages of a step whose die ends at rest_c + P·(gain_k_per_w + die_k_per_w)."""
+        layout = self.layout
+        activity = self.activity(util)
+        leakage = self.leakage(temp_c)
+        limit = self.enforced(drive)
+        clock = np.repeat(layout.max_clock[None], temp_c.shape[0], axis=0)
+        power = activity * layout.max_g
+        power += leakage * layout.max_volts
+        power += self.board_w
+        reasons = np.zeros_like(power)
+        held = np.zeros_like(power)
+
+        over = power > limit
+        if over.any():
+            capped = self.clock_within(limit, activity, leakage)
+            clock = np.where(over, capped, clock)
+            power = np.where(over, self.power(clock, activity, leakage), power)
+            reasons += over * float(Reason.SW_POWER_CAP)
+
+        rise = gain_k_per_w + die_k_per_w
+        if self._too_hot(rest_c + power * rise, die_k_per_w, power).any():
+            hot = _Heat(self, activity, leakage, rest_c, rise, dt_s)
+            clock, power, reasons, held = hot.solve(clock, power, reasons, clock_mhz)
+
+        brake = drive["server", "power_brake"]
+        if brake.any():
+            braked = brake.take(layout.gpu_server, axis=1) > 0
+            clock = np.where(braked, np.minimum(clock, self._half), clock)
+            power = np.where(braked, self.power(clock, activity, leakage), power)
+            reasons = np.where(braked, _with(reasons, _HW_BRAKE), reasons)
+
+        clock, power, reasons = self._boost_together(clock, power, reasons, activity, leakage)
+
+        speed = clock / layout.max_clock
+        idle = util < IDLE_UTIL
+        if idle.any():
+            resting = np.minimum(clock, layout.idle_clock)
+            clock = np.where(idle, resting, clock)
+            power = np.where(idle, self.power(clock, activity, leakage), power)
+            reasons = np.where(idle, float(Reason.GPU_IDLE), reasons)
+        return Solved(power, clock, speed, reasons, held)
+
+    def _too_hot(self, temp_c: Floats, die: Floats, power: Floats) -> Flags:
+        memory = temp_c + power * self._die_to_memory
+        return (temp_c > self.layout.max_op_c) | (memory > self.layout.memory_max_op_c)
+
+    def _boost_together(
+        self, clock: Floats, power: Floats, reasons: Floats, activity: Floats, leakage: Floats
+    ) -> tuple[Floats, Floats, Floats]:
+        """Sync boost: every GPU of a group runs at the lowest clock of the group."""
+        groups, number = self._sync, self.layout.sync_groups
+        if groups is None or number is None:
+            return clock, power, reasons
+        lowest = groups.reduce(np.minimum, clock)
+        together = lowest[:, np.searchsorted(groups.present, number)]
+        slower = together < clock - 0.5
+        if slower.any():
+            clock = np.where(slower, together, clock)
+            power = np.where(slower, self.power(clock, activity, leakage), power)
+            reasons = np.where(slower, _with(reasons, float(Reason.SYNC_BOOST)), reasons)
+        return clock, power, reasons
+
+
+@dataclass
+class _Heat:
+    """Software thermal control and hardware slowdown of one step."""
+
+    limits: Limits
+    activity: Floats
+    leakage: Floats
+    rest_c: Floats
+    rise: Floats
+    dt_s: float
+
+    def solve(
+        self, clock: Floats, power: Floats, reasons: Floats, before_mhz: Floats
+    ) -> tuple[Floats, Floats, Floats, Floats]:
+        limits, layout, p = self.limits, self.limits.layout, self.limits.p
+        # the power that ends the step at the maximum operating temperature of die or memory
+        allowed = np.minimum(
+            (layout.max_op_c - self.rest_c) / self.rise,
+            (layout.memory_max_op_c - self.rest_c) / (self.rise + limits._die_to_memory),
+        )
+        hot = power > allowed
+        wanted = limits.clock_within(allowed, self.activity, self.leakage)
+        # slow: it steps down, and not below its floor
+        slowest = np.maximum(
+            before_mhz - np.asarray(p.thermal_mhz_per_s) * self.dt_s, limits._floor
+        )
+        software = np.minimum(np.maximum(wanted, slowest), clock)
+        clock = np.where(hot, software, clock)
+        power = np.where(hot, limits.power(clock, self.activity, self.leakage), power)
+        reasons = reasons + hot * float(Reason.SW_THERMAL_SLOWDOWN)
+
+        # fast: what is still above the slowdown threshold toggles between full and half clock,
+        # between the threshold and its release
+        over = hot & (self.rest_c + power * self.rise >= layout.slowdown_c)
+        held = np.zeros_like(power)
+        if over.any():
+            half = np.minimum(clock, limits._half)
+            half_w = limits.power(half, self.activity, self.leakage)
+            middle = layout.slowdown_c - 0.5 * np.asarray(p.release_k)
+            target_w = (middle - self.rest_c) / self.rise
+            share = (power - target_w) / np.maximum(power - half_w, 1e-9)
+            held = np.where(over, np.clip(share, 0.0, 1.0), 0.0)
+            clock = clock + (half - clock) * held
+            power = power + (half_w - power) * held
+            reasons = np.where(over, _with(reasons, _HW_THERMAL), reasons)
+        return clock, power, reasons, held
+
+
+def _with(reasons: Floats, bits: float) -> Floats:
+    """The bits added to those already set."""
+    return (reasons.astype(np.int64) | int(bits)).astype(np.float64)

@@ -1,0 +1,30 @@
+"""Heat exchangers by effectiveness and number of transfer units, in one pass for all units."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from facilities.twin.site import Floats
+
+
+def conductance_w_k(ua_w_k: Floats, hot_w_k: Floats, cold_w_k: Floats) -> Floats:
+    """Heat per kelvin between the entering streams of counterflow exchangers, W/K.
+
+    ε C_min with ε = (1 - exp(-NTU (1 - r))) / (1 - r exp(-NTU (1 - r))), r = C_min / C_max (Kays &
+    London). Streams are heat capacity rates; without one of them the result is 0.
+    """
+    small = np.maximum(np.minimum(hot_w_k, cold_w_k), 1e-6)
+    ratio = np.minimum(small / np.maximum(np.maximum(hot_w_k, cold_w_k), 1e-5), 0.9999)
+    decay = np.exp(-(ua_w_k / small) * (1.0 - ratio))
+    return small * (1.0 - decay) / (1.0 - ratio * decay)
+
+
+def rated_ua_w_k(heat_w: Floats, drop_k: float, hot_w_k: Floats, cold_w_k: Floats) -> Floats:
+    """UA that transfers ``heat_w`` between streams that enter ``drop_k`` apart: the inverse.
+
+    Heat beyond 98 % of what the smaller stream could take is cut to that.
+    """
+    small, large = np.minimum(hot_w_k, cold_w_k), np.maximum(hot_w_k, cold_w_k)
+    ratio = np.minimum(small / large, 0.9999)
+    effectiveness = np.minimum(heat_w / (small * drop_k), 0.98)
+    return small * np.log((1 - effectiveness * ratio) / (1 - effectiveness)) / (1 - ratio)

@@ -1,0 +1,112 @@
+"""What an operator can do: commands, by the names people know."""
+
+from typing import Final
+
+from .entry import GPUS, Entry, Group, one
+
+_A: Final[Group] = "action"
+
+ACTIONS: Final[tuple[Entry, ...]] = (
+    one("crac_start", "Start CRAC", _A, ("crac", "run_cmd"), "{name} is started", 1),
+    one("crac_stop", "Stop CRAC", _A, ("crac", "run_cmd"), "{name} is stopped", 0),
+    one(
+        "crac_fan",
+        "Set fan speed",
+        _A,
+        ("crac", "fan_speed_sp_pct"),
+        "the fan of {name} goes to {value:g} %",
+        default=90,
+    ),
+    one(
+        "crac_supply",
+        "Set supply air",
+        _A,
+        ("crac", "supply_sp_c"),
+        "the supply air of {name} is set to {value:g} °C",
+        default=16,
+    ),
+    one("cdu_start", "Start CDU", _A, ("cdu", "run_cmd"), "{name} is started", 1),
+    one("cdu_stop", "Stop CDU", _A, ("cdu", "run_cmd"), "{name} is stopped", 0),
+    one(
+        "cdu_supply",
+        "Set CDU supply water",
+        _A,
+        ("cdu", "supply_sp_c"),
+        "the supply water of {name} is set to {value:g} °C",
+        default=30,
+    ),
+    one(
+        "cdu_pump",
+        "Set CDU pump speed",
+        _A,
+        ("cdu", "pump_speed_sp_pct"),
+        "the pump of {name} goes to {value:g} %",
+        default=90,
+    ),
+    one("chiller_start", "Start chiller", _A, ("chiller", "run_cmd"), "{name} is started", 1),
+    one("chiller_stop", "Stop chiller", _A, ("chiller", "run_cmd"), "{name} is stopped", 0),
+    one(
+        "chiller_supply",
+        "Set chilled water",
+        _A,
+        ("chiller", "supply_sp_c"),
+        "the chilled water of {name} is set to {value:g} °C",
+        default=8,
+    ),
+    one("pump_start", "Start pump", _A, ("pump", "run_cmd"), "{name} is started", 1),
+    one("pump_stop", "Stop pump", _A, ("pump", "run_cmd"), "{name} is stopped", 0),
+    one("tower_stop", "Stop cooling tower", _A, ("tower", "run_cmd"), "{name} is stopped", 0),
+    one(
+        "tower_leaving",
+        "Set condenser water",
+        _A,
+        ("tower", "leaving_sp_c"),
+        "the water leaving {name} is set to {value:g} °C",
+        default=22,
+    ),
+    one(
+        "rack_cap",
+        "Cap rack load",
+        _A,
+        ("rack", "load_cap_pct"),
+        "the load of {name} is capped at {value:g} %",
+        default=60,
+    ),
+    one(
+        "gpu_cap",
+        "Cap GPU power",
+        _A,
+        ("gpu", "power_limit_w"),
+        "the GPUs of {name} are capped at {value:g} W",
+        default=500,
+        kinds=GPUS,
+    ),
+    one(
+        "server_drain",
+        "Drain server",
+        _A,
+        ("server", "in_service"),
+        "{name} is taken out of service",
+        0,
+        kinds=("server", "rack"),
+    ),
+    one("job_pause", "Pause job", _A, ("job", "demand"), "{name} is paused", 0),
+    one("link_off", "Switch link off", _A, ("link", "enabled"), "{name} is switched off", 0),
+    one(
+        "pdu_open",
+        "Open PDU breaker",
+        _A,
+        ("pdu", "breaker_closed"),
+        "the breaker of {name} is opened",
+        0,
+    ),
+    one(
+        "pdu_close",
+        "Close PDU breaker",
+        _A,
+        ("pdu", "breaker_closed"),
+        "the breaker of {name} is closed",
+        1,
+    ),
+    one("ups_bypass", "UPS to bypass", _A, ("ups", "bypass"), "{name} is put on bypass", 1),
+)
