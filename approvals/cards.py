@@ -4,15 +4,19 @@ updates.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
+from urllib.parse import urlencode
 
 from django.contrib.auth.models import AbstractUser
+from django.urls import reverse
 from django.utils import timezone
 
 from approvals.catalogue import check_conditions
 from approvals.models import Effect, Execution, Proposal, Risk
+from approvals.plot import Plot, plot_of
 from approvals.situations import latest_measured
 from approvals.states import ProposalState
 
@@ -63,6 +67,23 @@ class Card:
     @property
     def reason_required(self) -> bool:
         return self.proposal.risk == Risk.HIGH
+
+    @property
+    def plot(self) -> Plot | None:
+        """The prediction as a drawing; None without one."""
+        return plot_of(
+            self.proposal.prediction, threshold=self.proposal.expected_effect.get("threshold")
+        )
+
+    @property
+    def whatif_url(self) -> str:
+        """The workbench with this action, to be looked at from the state that is live then."""
+        changes = []
+        for write in self.proposal.writes:
+            asset, _, quantity = write["tag"].rpartition(".")
+            changes.append({"asset": asset, "quantity": quantity, "value": write["value"]})
+        question = {"changes": changes, "title": self.proposal.title}
+        return f"{reverse('facilities:whatif')}?{urlencode({'q': json.dumps(question)})}"
 
     @property
     def alarms(self) -> list[dict[str, Any]]:

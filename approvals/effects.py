@@ -17,6 +17,7 @@ from django.utils import timezone
 from approvals.audit import audit_append
 from approvals.catalogue import check_conditions
 from approvals.models import Effect, EffectVerdict
+from approvals.prediction import compared
 from approvals.services.transitions import proposal_move
 from approvals.situations import latest_measured
 from approvals.states import ProposalState
@@ -45,6 +46,7 @@ def effect_measure(*, proposal_id: int) -> Measurement:
     now = timezone.now()
     measurement = _judge(effect, now)
     if measurement.verdict:
+        measurement = _with_prediction(effect, measurement, now)
         _close(effect, measurement, now)
     return measurement
 
@@ -79,6 +81,19 @@ def _judge(effect: Effect, now: datetime) -> Measurement:
         after,
         f"after {effect.window_s:.0f} s: {'; '.join(reasons)} ({_number(effect.before)} before)",
     )
+
+
+def _with_prediction(effect: Effect, measurement: Measurement, now: datetime) -> Measurement:
+    """The verdict's text says too how the measured value compares with what was predicted."""
+    if measurement.after is None:
+        return measurement
+    clause = compared(
+        effect.proposal.prediction,
+        tag=effect.tag,
+        after=measurement.after,
+        seconds=(now - effect.started_at).total_seconds(),
+    )
+    return measurement._replace(detail=f"{measurement.detail}; {clause}") if clause else measurement
 
 
 def _good(effect: Effect, value: float) -> bool:

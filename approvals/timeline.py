@@ -29,9 +29,7 @@ def events(start: datetime, end: datetime) -> Iterator[MapEvent]:
     executions = (
         Execution.objects.filter(started_at__gte=start, started_at__lte=end)
         .order_by("-started_at")
-        .values_list(
-            "started_at", "outcome", "proposal_id", "proposal__title", "proposal__target"
-        )
+        .values_list("started_at", "outcome", "proposal_id", "proposal__title", "proposal__target")
     )
     for at, outcome, pk, title, target in executions[:LISTED]:
         done = outcome or "running"

@@ -203,4 +203,5 @@ import facilities.admin_alarms  # noqa: E402
 import facilities.admin_anomaly  # noqa: E402
 import facilities.admin_datalist  # noqa: E402
 import facilities.admin_quality  # noqa: E402
-import facilities.admin_store  # noqa: E402, F401
+import facilities.admin_store  # noqa: E402
+import facilities.admin_whatif  # noqa: E402, F401

@@ -43,6 +43,7 @@ from facilities.api.halls import (
 )
 from facilities.api.ingest import ReadingsView
 from facilities.api.maintenance import WindowEnd, WindowList
+from facilities.api.network import NetworkSpread, NetworkView
 from facilities.api.notifications import (
     ChannelDetail,
     ChannelList,
@@ -75,6 +76,12 @@ from facilities.api.snapshots import (
     WatermarkList,
 )
 from facilities.api.sources import SourceDetail, SourceList, SourceRevoke, SourceRotate
+from facilities.api.twin import (
+    TwinAccuracyView,
+    TwinFindings,
+    TwinSensorsView,
+    TwinStateView,
+)
 from facilities.api.whatif import (
     RunAgain,
     RunCancel,
@@ -86,6 +93,10 @@ from facilities.api.whatif import (
 )
 
 urlpatterns = [
+    path("twin/state", TwinStateView.as_view()),
+    path("twin/accuracy", TwinAccuracyView.as_view()),
+    path("twin/findings", TwinFindings.as_view()),
+    path("twin/sensors", TwinSensorsView.as_view()),
     path("twin/whatif", WhatIf.as_view()),
     path("twin/whatif/catalogue", WhatIfCatalogue.as_view()),
     path("twin/whatif/runs/", RunList.as_view()),
@@ -163,6 +174,8 @@ urlpatterns = [
     path("energy/now", EnergyNow.as_view()),
     path("energy/export.csv", EnergyExport.as_view()),
     path("energy/chain", EnergyChain.as_view()),
+    path("network/", NetworkView.as_view()),
+    path("network/spread", NetworkSpread.as_view()),
     path("sources/", SourceList.as_view()),
     path("sources/<int:pk>/", SourceDetail.as_view()),
     path("sources/<int:pk>/rotate", SourceRotate.as_view()),

@@ -50,18 +50,25 @@ class _Evaluate(NamedTuple):
     values: Sequence[Sequence[Any]]
 
 
+class _Derive(NamedTuple):
+    """Inputs of derived points as ``tasks.evaluate_derived`` takes them."""
+
+    values: Sequence[Sequence[Any]]
+
+
 class Publisher:
     """The queue and the thread that empties it."""
 
     def __init__(self) -> None:
-        self.queue: queue.Queue[_Push | _Evaluate] = queue.Queue(QUEUE_SIZE)
+        self.queue: queue.Queue[_Push | _Evaluate | _Derive] = queue.Queue(QUEUE_SIZE)
         self.dropped = 0
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
         self._due: list[Sequence[Any]] = []
+        self._feeds: dict[int, Sequence[Any]] = {}
         self._due_at = 0.0
 
-    def put(self, item: _Push | _Evaluate) -> None:
+    def put(self, item: _Push | _Evaluate | _Derive) -> None:
         """Queue one piece of news; drop it when the queue is full."""
         try:
             self.queue.put_nowait(item)
@@ -93,10 +100,11 @@ class Publisher:
                     )
                     time.sleep(PAUSE_AFTER_FAILURE_S)
 
-    def _gather(self) -> list[_Push | _Evaluate]:
+    def _gather(self) -> list[_Push | _Evaluate | _Derive]:
         """What is queued; alarm work stays until it is due, pushes never wait for it."""
-        timeout = None if not self._due else max(self._due_at - time.monotonic(), 0.0)
-        batch: list[_Push | _Evaluate] = []
+        waits = self._due or self._feeds
+        timeout = None if not waits else max(self._due_at - time.monotonic(), 0.0)
+        batch: list[_Push | _Evaluate | _Derive] = []
         try:
             batch.append(self.queue.get(timeout=timeout))
             while len(batch) < QUEUE_SIZE:
@@ -105,10 +113,20 @@ class Publisher:
             pass
         return batch
 
-    def _deliver(self, runner: asyncio.Runner, batch: list[_Push | _Evaluate]) -> None:
+    def _deliver(self, runner: asyncio.Runner, batch: list[_Push | _Evaluate | _Derive]) -> None:
         for item in batch:
             if isinstance(item, _Evaluate):
                 self._due.extend(item.values)
+            elif isinstance(item, _Derive):
+                for value in item.values:  # of each point the newest counts
+                    before = self._feeds.get(value[0])
+                    if before is None or before[1] <= value[1]:
+                        self._feeds[value[0]] = value
+        if self._feeds and time.monotonic() >= self._due_at:
+            feeds, self._feeds = self._feeds, {}
+            self._derive(list(feeds.values()))
+            if not self._due:
+                self._due_at = time.monotonic() + EVALUATE_EVERY_S
         if self._due and time.monotonic() >= self._due_at:
             due, self._due = self._due, []
             self._due_at = time.monotonic() + EVALUATE_EVERY_S
@@ -128,6 +146,11 @@ class Publisher:
                 retry=False,
                 expires=30,
             )
+
+    def _derive(self, values: list[Sequence[Any]]) -> None:
+        from facilities.tasks import evaluate_derived
+
+        evaluate_derived.apply_async(kwargs={"values": values}, retry=False, expires=10)
 
     async def _send(self, pushes: list[_Push]) -> None:
         layer = get_channel_layer()
@@ -157,6 +180,12 @@ def evaluate_soon(values: Sequence[Sequence[Any]]) -> None:
     """Have a worker evaluate the alarm rules on [point id, ts_us, value, flag]. Never blocks."""
     if values:
         _publisher.put(_Evaluate(values))
+
+
+def derive_soon(values: Sequence[Sequence[Any]]) -> None:
+    """Have a worker compute what these inputs [point id, ts_us, value, flag] feed. Never blocks."""
+    if values:
+        _publisher.put(_Derive(values))
 
 
 def has_room() -> bool:

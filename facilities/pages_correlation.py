@@ -89,6 +89,7 @@ def _page(
         "plots": plots,
         "start": start,
         "end": end,
+        "window_hash": f"span={round((end - start).total_seconds())}&end={end.timestamp():.3f}",
         "windows": WINDOWS,
         "problem": problem,
         "took_ms": sum(found.ms.values()) if found else 0,

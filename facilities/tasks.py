@@ -56,6 +56,11 @@ BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
         "schedule": 5.0,
         "options": {"expires": 5},
     },
+    "facilities-keep-twin-tracker": {
+        "task": "facilities.tasks.keep_twin_tracker",
+        "schedule": 10.0,
+        "options": {"expires": 10},
+    },
     "facilities-sum-up": {
         "task": "facilities.tasks.sum_up",
         "schedule": rollups.INTERVAL_S,
@@ -141,9 +146,12 @@ def probe_snapshot() -> None:
 
 
 @shared_task
-def evaluate_derived() -> None:
-    """Compute derived points whose inputs arrived."""
-    derived.evaluate_derived()
+def evaluate_derived(values: list[list[Any]] | None = None) -> None:
+    """Compute the derived points that these inputs feed; without ``values``, all of them.
+
+    ``values``: ``[point_id, ts_us, value, flag]`` of the readings just committed.
+    """
+    derived.evaluate_derived(values=values)
 
 
 @shared_task
@@ -162,6 +170,14 @@ def prune_quarantine() -> None:
 def keep_anomaly_detector() -> bool:
     """Have the anomaly detector run in this process, unless another one has it."""
     from facilities.anomaly import worker
+
+    return worker.keep()
+
+
+@shared_task
+def keep_twin_tracker() -> bool:
+    """Have the twin follow the plant in this process, unless another one does."""
+    from facilities.tracking import worker
 
     return worker.keep()
 

@@ -10,17 +10,22 @@ from facilities import (
     pages_energy,
     pages_gpus,
     pages_hall,
+    pages_network,
     pages_point,
     pages_points,
     pages_quality,
     pages_quarantine,
     pages_snapshots,
     pages_sources,
+    pages_twin,
+    pages_whatif,
 )
 from facilities.api.push import influx_v1_push, influx_v2_push, otlp_push
 
 app_name = "facilities"
 urlpatterns = [
+    path("twin/", pages_twin.twin, name="twin"),
+    path("whatif/", pages_whatif.workbench, name="whatif"),
     path("quality/", pages_quality.points, name="quality"),
     path("quality/assets/", pages_quality.assets, name="quality-assets"),
     path("quality/sources/", pages_quality.sources, name="quality-sources"),
@@ -38,6 +43,7 @@ urlpatterns = [
     path("sources/<int:pk>/settings/", pages_sources.source_settings, name="source-settings"),
     path("sources/<int:pk>/token/", pages_sources.source_token, name="source-token"),
     path("sources/<int:pk>/converter/", pages_sources.source_converter, name="source-converter"),
+    path("network/", pages_network.network, name="network"),
     path("quarantine/", pages_quarantine.quarantine, name="quarantine"),
     path("points/<str:tag>/", pages_point.point, name="point"),
     path("hall/", pages_hall.halls, name="halls"),

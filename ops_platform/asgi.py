@@ -1,6 +1,7 @@
 """ASGI entry: HTTP by Django, WebSockets by Channels behind session log-in and origin check."""
 
 import os
+from typing import Any
 
 from django.core.asgi import get_asgi_application
 
@@ -13,11 +14,21 @@ from channels.security.websocket import AllowedHostsOriginValidator  # noqa: E40
 from django.conf import settings  # noqa: E402
 
 from facilities.ingest.asgi import PushApp  # noqa: E402
+from facilities.services.processes import watch  # noqa: E402
 from ops_platform.routing import websocket_urlpatterns  # noqa: E402
+
+_push = PushApp(http, limit=settings.MAX_INGEST_BYTES)
+
+
+async def _recorded(scope: Any, receive: Any, send: Any) -> None:
+    """Have this process recorded once it serves."""
+    watch("web")
+    await _push(scope, receive, send)
+
 
 application = ProtocolTypeRouter(
     {
-        "http": PushApp(http, limit=settings.MAX_INGEST_BYTES),
+        "http": _recorded,
         "websocket": AllowedHostsOriginValidator(
             AuthMiddlewareStack(URLRouter(websocket_urlpatterns))
         ),

@@ -5,7 +5,7 @@ from importlib import import_module
 from typing import Any
 
 from celery import Celery
-from celery.signals import setup_logging
+from celery.signals import setup_logging, worker_ready
 from kombu import Queue
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ops_platform.settings")
@@ -29,3 +29,11 @@ def _merge_schedules(sender: Celery, **_: Any) -> None:
         sender.conf.beat_schedule.update(
             getattr(import_module(f"{name}.tasks"), "BEAT_SCHEDULE", {})
         )
+
+
+@worker_ready.connect
+def _record_worker(sender: Any, **_: Any) -> None:
+    """Have this worker recorded: the requirements board tells how stable it is."""
+    from facilities.services.processes import watch
+
+    watch(str(sender.hostname).partition("@")[0])

@@ -68,7 +68,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "django_prometheus.middleware.PrometheusBeforeMiddleware",
     "django.middleware.security.SecurityMiddleware",
-    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "ops_platform.static_files.StaticFiles",
     "csp.middleware.CSPMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -216,6 +216,10 @@ STATICFILES_DIRS = [
     (f"vendor/{name}", NODE_MODULES / path)
     for name, path in {
         "uplot": "uplot/dist",
+        "d3-array": "d3-array/dist",
+        "d3-path": "d3-path/dist",
+        "d3-shape": "d3-shape/dist",
+        "d3-sankey": "d3-sankey/dist",
         "inter": "@fontsource-variable/inter/files",
     }.items()
     if (NODE_MODULES / path).is_dir()

@@ -14,7 +14,14 @@ from approvals.agent.choose import MAX_OPTIONS
 from approvals.agent.moved import find_moved
 from approvals.agent.propose import propose_or_attach
 from approvals.agent.rank import Candidate, ranked
-from approvals.agent.steps import decide, enumerate_actions, find_support, gather, vote
+from approvals.agent.steps import (
+    decide,
+    enumerate_actions,
+    find_support,
+    gather,
+    predict,
+    vote,
+)
 from approvals.agent.timeline import Timeline
 from approvals.audit import AGENT, audit_append
 from approvals.live import push_investigation
@@ -142,6 +149,7 @@ def _look(alarm: Alarm, timeline: Timeline) -> Conclusion:
     usable = [c for c in candidates if c.score > 0]
     if not usable:
         return Conclusion(InvestigationOutcome.NONE, _why_none(candidates))
+    usable = predict(situation, usable, timeline)
     voted, with_model = vote(situation, sentences, ranked(usable)[:MAX_OPTIONS], timeline)
     best = decide(voted, with_model, timeline)
     with timeline.step("propose", "Put it in front of people", action=best.title) as step:

@@ -49,5 +49,6 @@ def propose_or_attach(
                 *explain.reading_evidence(situation, explain.telling_tags(best, alarm, situation)),
             ],
             alarm_id=alarm.pk,
+            prediction=dict(best.prediction or {}),
         )
         return Made(proposal_create(draft=draft, situation=situation).pk, False)

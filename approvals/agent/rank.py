@@ -4,11 +4,13 @@ scale.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from approvals.agent.support import Support, name_step
 from approvals.catalogue import Action, Checked, Expectation
+from approvals.prediction import predicted_fit
 
 # Assumed: prefer the smaller intervention when two would do.
 RISK_WEIGHTS = {"low": 1.0, "medium": 0.95, "high": 0.5}
@@ -28,6 +30,7 @@ class Candidate:
     physics: float
     support: Support
     voted: bool = False
+    prediction: Mapping[str, Any] | None = None
 
     @property
     def valid(self) -> bool:
@@ -38,6 +41,22 @@ class Candidate:
         return self.support.citation is not None
 
     @property
+    def predicted(self) -> float | None:
+        """What the twin expects the action to take away of the threat, 0…1; None: it cannot say."""
+        if self.prediction is None:
+            return None
+        return predicted_fit(
+            self.prediction,
+            threshold=self.expectation.threshold,
+            direction=self.expectation.direction,
+        )
+
+    @property
+    def merit(self) -> float:
+        """What physics says, 0…1: the freed cooling, and the twin where it is fit, half each."""
+        return self.physics if self.predicted is None else (self.physics + self.predicted) / 2
+
+    @property
     def score(self) -> float:
         """0…1.
 
@@ -46,7 +65,7 @@ class Candidate:
         if not self.valid or not self.supported:
             return 0.0
         merit = (
-            WEIGHT_PHYSICS * self.physics
+            WEIGHT_PHYSICS * self.merit
             + WEIGHT_SUPPORT * self.support.score
             + WEIGHT_MODEL * self.voted
         )
@@ -65,6 +84,8 @@ class Candidate:
             "failed": [c.detail for c in self.checked if not c.ok],
             "relief_w": round(self.expectation.relief_w),
             "physics": round(self.physics, 3),
+            "predicted": None if self.predicted is None else round(self.predicted, 3),
+            "prediction": (self.prediction or {}).get("sentence", ""),
             "support": round(self.support.score, 3),
             "step": name_step(cited),
             "model_vote": self.voted,

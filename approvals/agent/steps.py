@@ -8,13 +8,14 @@ from string import ascii_uppercase
 from django.utils import timezone
 
 from approvals.agent import explain
-from approvals.agent.choose import NONE, choose
+from approvals.agent.choose import MAX_OPTIONS, NONE, choose
 from approvals.agent.rank import Candidate, physics_fit, ranked
 from approvals.agent.support import Support, best_support
 from approvals.agent.timeline import Timeline
 from approvals.canonical import iso_utc
 from approvals.catalogue import KINDS, check_conditions
 from approvals.catalogue.situation import Situation, needed_w
+from approvals.prediction import predictions_make
 from approvals.selectors import open_proposal_in_hall
 from approvals.situations import asset_name, hall_of, situation_read
 from facilities import selectors
@@ -142,6 +143,38 @@ def find_support(alarm: Alarm, found: list[Candidate], timeline: Timeline) -> li
                 "degraded": result.degraded,
             }
     return supported
+
+
+def predict(
+    situation: Situation, candidates: list[Candidate], timeline: Timeline
+) -> list[Candidate]:
+    """Each candidate that may be proposed with what the twin expects of it, all from one run.
+
+    Skipped when a proposal is open for the hall anyway. A twin that fails or is not fit only
+    leaves its opinion out.
+    """
+    waiting = open_proposal_in_hall(hall=situation.hall)
+    asked = [c for c in ranked(candidates)[:MAX_OPTIONS] if c.score > 0]
+    with timeline.step(
+        "predict", "Ask the twin what each would do", options=[c.label for c in asked]
+    ) as step:
+        if waiting is not None:
+            step.output = {"skipped": f"proposal #{waiting.pk} is already open for this hall"}
+            return candidates
+        made = predictions_make(actions=[c.action for c in asked], situation=situation)
+        by_label = dict(zip((c.label for c in asked), made, strict=True))
+        found = [replace(c, prediction=by_label.get(c.label)) for c in candidates]
+        problem = next((p["problem"] for p in made if p["problem"]), "")
+        step.ok = not problem
+        step.output = {
+            "fit": made[0].get("fit", {}) if made else {},
+            "used_for_ranking": any(c.predicted is not None for c in found),
+            "predictions": {
+                c.title: (c.prediction or {}).get("sentence", "") for c in found if c.prediction
+            },
+            "error": problem,
+        }
+    return found
 
 
 def vote(

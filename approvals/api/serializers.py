@@ -89,6 +89,7 @@ class ProposalSerializer(serializers.ModelSerializer[Proposal]):
             "citations",
             "evidence",
             "expected_effect",
+            "prediction",
             "preconditions",
             "risk",
             "digest",

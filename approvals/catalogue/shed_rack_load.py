@@ -19,6 +19,11 @@ from approvals.catalogue.situation import Situation
 # 32 of ASHRAE TC 9.9 class A1 (the middle is assumed).
 SHED_FROM_C = 30.0
 CAPS_PCT = (70.0, 50.0)
+# What less load helps against: heat and electrical load. A GPU that fell off its bus, or a link
+# with errors, is not helped by slowing its neighbours.
+HELPS_AGAINST = frozenset(
+    {"inlet_c", "outlet_c", "temp_c", "power_w", "current_a", "load_w", "load_pct", "runtime_s"}
+)
 
 
 class ShedRackLoad(ActionKind):
@@ -39,6 +44,8 @@ class ShedRackLoad(ActionKind):
         )
 
     def candidates(self, situation: Situation) -> list[Action]:
+        if situation.quantity not in HELPS_AGAINST:
+            return []
         rack = situation.rack(situation.subject_rack)
         if rack is None or (situation.quantity == "inlet_c" and rack.inlet_c < SHED_FROM_C):
             return []

@@ -19,6 +19,7 @@ from approvals.catalogue.situation import Situation
 from approvals.errors import ConflictError, GateError, InvalidActionError, NotAllowedError
 from approvals.live import push_proposal
 from approvals.models import Proposal
+from approvals.prediction import predictions_make
 from approvals.services.transitions import proposal_move
 from approvals.situations import asset_name, hall_of, situation_read
 from approvals.states import OPEN_STATES, ProposalState
@@ -35,6 +36,7 @@ class ProposalDraft:
     citations: list[dict[str, Any]] = field(default_factory=list)
     evidence: list[dict[str, Any]] = field(default_factory=list)
     alarm_id: int | None = None
+    prediction: dict[str, Any] = field(default_factory=dict)
 
 
 def proposal_create(
@@ -57,6 +59,7 @@ def proposal_create(
         citations=draft.citations,
         evidence=draft.evidence,
         expected_effect=kind.effect(action, situation).as_dict(),
+        prediction=draft.prediction,
         preconditions=[c.as_dict() for c in kind.conditions(action, situation)],
         risk=kind.risk,
         requested_by_id=requested_by.pk if requested_by else None,
@@ -123,7 +126,8 @@ def proposal_request(
                 code="precondition_failed",
                 preconditions=[c.as_dict() for c in checked],
             )
-        draft = ProposalDraft(action=action, rationale=rationale.strip())
+        [predicted] = predictions_make(actions=[action], situation=situation)
+        draft = ProposalDraft(action=action, rationale=rationale.strip(), prediction=predicted)
         return proposal_create(draft=draft, situation=situation, requested_by=user)
     except GateError as error:
         audit_append(

@@ -13,9 +13,14 @@ from django.utils import timezone
 from approvals import execution
 from approvals.effects import effect_measure
 from approvals.models import AuditEntry, Effect, Execution, Proposal
-from approvals.services import proposal_approve, proposal_expire_due, proposal_reject
+from approvals.services import (
+    proposal_approve,
+    proposal_expire_due,
+    proposal_reject,
+    proposal_request,
+)
 from approvals.tasks import execute_proposal, measure_effect
-from approvals.tests.conftest import MakeProposal, PlantProcess, SetValues
+from approvals.tests.conftest import CRAC_2_DOWN, MakeProposal, PlantProcess, SetValues
 
 pytestmark = pytest.mark.django_db
 
@@ -205,6 +210,23 @@ class TestEffect:
         assert (effect.before, effect.after, effect.verdict) == (29.0, 26.4, "verified")
         assert Proposal.objects.get(pk=effect.proposal_id).state == "verified"
         assert _events(effect.proposal)[-1] == "effect.verified"
+
+    def test_its_verdict_compares_measured_with_predicted(
+        self, set_values: SetValues, operator: Any, supervisor: Any, plant: PlantProcess
+    ) -> None:
+        set_values({**CRAC_2_DOWN, "rack-1-03.inlet_c": 29.0})
+        proposal = proposal_request(
+            user=operator, kind="start_standby_crac", target="crac-4", params={}, rationale="Hot."
+        )
+        assert proposal.prediction["tag"] == "rack-1-03.inlet_c"
+        proposal_approve(proposal_id=proposal.pk, user=supervisor, digest=proposal.digest)
+        assert execute_proposal(proposal.pk) == "succeeded"
+        set_values({"rack-1-03.inlet_c": 22.1, "crac-4.running": 1.0})
+        found = effect_measure(proposal_id=proposal.pk)
+        assert found.verdict == "verified"
+        assert "the twin predicted" in found.detail
+        assert "measured 22.1 is" in found.detail
+        assert Effect.objects.get(proposal=proposal).detail == found.detail
 
     def test_it_has_no_effect_when_the_window_ends_warm(
         self, make_proposal: MakeProposal, operator: Any, set_values: SetValues, plant: PlantProcess

@@ -16,6 +16,7 @@ class Open(NamedTuple):
     """An alarm that is active, or cleared so recently that its consequences still count.
 
     ``rank``: 0 is critical. ``quiet``: shelved or raised in maintenance, so nobody looks at it.
+    ``reporter``: the asset of the source that sends the point.
     """
 
     id: int
@@ -30,6 +31,7 @@ class Open(NamedTuple):
     suppressed: bool
     safety: bool
     quiet: bool
+    reporter: int | None = None
 
 
 class Placement(NamedTuple):
@@ -107,7 +109,12 @@ def _causes(alarms: Sequence[Open], topology: Topology, window: Window) -> Mappi
         for asset, distance, effect in known[key]:
             reaching[asset].append((distance, alarm, effect))
     causes = {}
+    speakers = _silent_sources(alarms)
     for alarm in alarms:
+        speaker = speakers.get(alarm.reporter or 0)
+        if speaker is not None and _reported(alarm, speaker, window):
+            causes[alarm.id] = speaker
+            continue
         wanted = shows(alarm)
         fitting = [
             (distance, cause.raised_at, cause.id, cause)
@@ -119,6 +126,29 @@ def _causes(alarms: Sequence[Open], topology: Topology, window: Window) -> Mappi
         if fitting:
             causes[alarm.id] = min(fitting)[3]
     return causes
+
+
+def _silent_sources(alarms: Sequence[Open]) -> dict[int, Open]:
+    """The alarm of each source's own heartbeat, by the source's asset."""
+    reporters = {alarm.reporter for alarm in alarms}
+    return {
+        alarm.asset_id: alarm
+        for alarm in alarms
+        if alarm.asset_id in reporters and alarm.domain is Domain.STATE and is_cause(alarm)
+    }
+
+
+def _reported(alarm: Open, speaker: Open, window: Window) -> bool:
+    """Whether the alarm only says that data is missing, and its source's silence explains that.
+
+    However long the silence lasts; but a point that was silent well before its source has a reason
+    of its own.
+    """
+    if alarm.rule_kind not in (RuleKind.STALENESS, RuleKind.QUALITY):
+        return False
+    if speaker.cleared_at is not None and alarm.root_id is None:
+        return False
+    return (alarm.raised_at - speaker.raised_at).total_seconds() >= -window.before_s
 
 
 def _fits(alarm: Open, cause: Open, distance: int, window: Window) -> bool:

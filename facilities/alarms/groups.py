@@ -58,11 +58,13 @@ _OPEN: Final = """
 SELECT a.id, a.point_id, p.asset_id, s.kind, p.quantity, p.unit, p.enum IS NOT NULL, r.kind,
        a.severity, a.raised_at, a.cleared_at, a.root_id, a.suppressed, r.safety,
        a.shelved_until IS NOT NULL AND a.shelved_until > %(now)s
-       OR w.id IS NOT NULL AND w.starts_at <= %(now)s AND w.ends_at > %(now)s
+       OR w.id IS NOT NULL AND w.starts_at <= %(now)s AND w.ends_at > %(now)s,
+       so.asset_id
 FROM facilities_alarm a
 JOIN facilities_point p ON p.id = a.point_id
 JOIN facilities_asset s ON s.id = p.asset_id
 JOIN facilities_alarmrule r ON r.id = a.rule_id
+LEFT JOIN facilities_source so ON so.id = p.source_id
 LEFT JOIN facilities_maintenancewindow w ON w.id = a.maintenance_id
 WHERE a.cleared_at IS NULL OR a.cleared_at > %(since)s AND EXISTS (
     SELECT 1 FROM facilities_alarm c WHERE c.cleared_at IS NULL AND c.root_id = a.id)
@@ -103,6 +105,7 @@ def _open(
     suppressed: bool,
     safety: bool,
     quiet: bool,
+    reporter: int | None,
 ) -> Open:
     return Open(
         id=pk,
@@ -117,6 +120,7 @@ def _open(
         suppressed=suppressed,
         safety=safety or asset_kind in SAFETY_KINDS,
         quiet=bool(quiet),
+        reporter=reporter,
     )
 
 

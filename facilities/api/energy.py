@@ -263,7 +263,7 @@ class EnergyExport(APIView):
         writer.writerow(
             ["start", "end", "pue", "pue_category", "pue_coverage", "wue_l_kwh", "cue_kg_kwh", "ref",
              "total_kwh", "it_kwh", "water_l", "carbon_kg", f"cost_{report.whole.currency}",
-             *(f"{key}_kwh" for key in keys)]
+             *(f"use_{key}_kwh" for key in keys)]
         )  # fmt: skip
         for step in report.steps:
             writer.writerow(_line(step.start, step.end, step.ratios))

@@ -150,6 +150,7 @@ class PriceSerializer(Shape):
 
     per_kwh = serializers.FloatField()
     currency = serializers.CharField()
+    carbon_g_kwh = serializers.FloatField()
 
 
 class EnergyCourseSerializer(Shape):
@@ -160,6 +161,7 @@ class EnergyCourseSerializer(Shape):
     it_kwh = BandSerializer()
     it_more_kwh = BandSerializer()
     more_cost = BandSerializer(required=False)
+    more_carbon_kg = BandSerializer(required=False)
     throttled_gpu_h = BandSerializer()
 
 
@@ -266,7 +268,7 @@ class RunSerializer(serializers.ModelSerializer[WhatIfRun]):
 
     class Meta:
         model = WhatIfRun
-        fields = (
+        fields: tuple[str, ...] = (
             "id",
             "title",
             "question",
@@ -288,7 +290,7 @@ class RunDetailSerializer(RunSerializer):
     answer = serializers.SerializerMethodField()
 
     class Meta(RunSerializer.Meta):
-        fields = (*RunSerializer.Meta.fields, "answer")  # type: ignore[assignment]
+        fields = (*RunSerializer.Meta.fields, "answer")
         read_only_fields = fields
 
     @extend_schema_field(AnswerSerializer(allow_null=True))

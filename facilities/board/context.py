@@ -10,6 +10,7 @@ from facilities.board.planner import Plan, capacity_plan, present
 from facilities.board.rates import Flowing, flowing
 from facilities.models import QualityTrend
 from facilities.models.quality import Scope
+from facilities.services.processes import Record, record
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,8 @@ class Context:
     plan: Plan
     quality: QualityTrend | None
     """The facility's scores of the newest hour within a day."""
+    processes: Record
+    """Lives of the product's processes in the last 30 days."""
 
 
 def read_context(*, now: datetime | None = None) -> Context:
@@ -41,4 +44,5 @@ def read_context(*, now: datetime | None = None) -> Context:
         kinds=kinds,
         plan=capacity_plan(wanted=present(), now=now),
         quality=quality,
+        processes=record(now=now),
     )

@@ -1,6 +1,7 @@
 """Derived points: computed from the latest values of their inputs, a moment after these arrive.
 
-Beat runs ``evaluate_derived`` every two seconds. A result has the time of its newest input and the
+What follows a commit hands the inputs among its readings to ``evaluate_derived``; beat runs it
+for all of them every two seconds, which repairs what got lost. A result has the time of its newest input and the
 worst flag of all of them, and is suspect at least when an input is older than the newest by more
 than ``max_age_s``. It is stored when it differs from the stored one, so running twice changes
 nothing; an input that comes later for the same time replaces the result of that time.
@@ -9,11 +10,11 @@ nothing; an input that comes later for the same time replaces the result of that
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
-from django.db import DatabaseError, transaction
+from django.db import DatabaseError, connection, transaction
 
 from facilities import live
 from facilities.alarms import engine
@@ -110,18 +111,75 @@ def _latest(tags: set[str]) -> dict[str, Value]:
     return {tag: Value(_micros(ts), value, flag) for tag, ts, value, flag in rows}
 
 
+def _fed(plans: list[_Plan], points: Collection[int]) -> list[_Plan]:
+    """The plans that these points feed, directly or through others. One query."""
+    changed = set(Point.objects.filter(pk__in=points).values_list("tag", flat=True))
+    found = []
+    for plan in plans:  # inputs first
+        if not changed.isdisjoint(plan.inputs):
+            changed.add(plan.derived.point.tag)
+            found.append(plan)
+    return found
+
+
+_NEWEST: Final = """
+SELECT p.tag, newest.ts, newest.value, newest.quality
+FROM facilities_point p
+JOIN facilities_latestreading l ON l.point_id = p.id
+CROSS JOIN LATERAL (
+    -- At least as new as what is noted; the readings hold what has not been noted yet.
+    SELECT ts, value, quality FROM facilities_reading
+    WHERE point_id = p.id AND ts >= l.ts ORDER BY ts DESC LIMIT 1
+) newest
+WHERE p.tag = ANY(%s)
+"""
+
+
+def _newest(tags: set[str]) -> dict[str, Value]:
+    """The newest committed reading of each, noted as latest or not. Two queries."""
+    found = _latest(tags)
+    with connection.cursor() as cursor:
+        cursor.execute(_NEWEST, [sorted(tags)])
+        for tag, ts, value, flag in cursor.fetchall():
+            found[tag] = Value(_micros(ts), value, flag)
+    missing = sorted(tags - found.keys())
+    if missing:  # never noted: its first reading is from a moment ago, if there is one
+        with connection.cursor() as cursor:
+            cursor.execute(_FIRST, [missing])
+            for tag, ts, value, flag in cursor.fetchall():
+                found[tag] = Value(_micros(ts), value, flag)
+    return found
+
+
+_FIRST: Final = """
+SELECT p.tag, newest.ts, newest.value, newest.quality
+FROM facilities_point p
+CROSS JOIN LATERAL (
+    SELECT ts, value, quality FROM facilities_reading
+    WHERE point_id = p.id AND ts >= now() - interval '1 hour' ORDER BY ts DESC LIMIT 1
+) newest
+WHERE p.tag = ANY(%s)
+"""
+
+
 def _micros(ts: datetime) -> int:
     return round(ts.timestamp() * 1e6)
 
 
-def evaluate_derived() -> int:
-    """Compute and store what changed; return how many values. Three queries when nothing did."""
+def evaluate_derived(*, values: Sequence[Sequence[Any]] | None = None) -> int:
+    """Compute and store what changed; return how many values. Three queries when nothing did.
+
+    ``values``: inputs just committed, ``[point_id, ts_us, value, flag]``; then only what they feed
+    is computed. The other inputs are read from the readings, as latest values are written a moment
+    after the commit.
+    """
     plans = _plans()
+    if values is not None:
+        plans = _fed(plans, [value[0] for value in values])
     if not plans:
         return 0
-    latest = _latest(
-        {tag for plan in plans for tag in plan.inputs} | {plan.derived.point.tag for plan in plans}
-    )
+    tags = {tag for plan in plans for tag in plan.inputs} | {p.derived.point.tag for p in plans}
+    latest = _latest(tags) if values is None else _newest(tags)
     made: list[tuple[Point, InternalReading]] = []
     for plan in plans:
         point = plan.derived.point

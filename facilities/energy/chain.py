@@ -168,7 +168,7 @@ def _state(power: Power, state: PowerState, values: Values, kind: str, row: int)
     if kind == "ups":
         minutes = values["ups", "runtime_s"][0, row] / 60.0
         charge = values["ups", "battery_pct"][0, row]
-        detail = f"battery {charge:.0f} %, {minutes:.0f} min"
+        detail = f"battery {minutes:.0f} min" + (f", {charge:.0f} %" if charge < 99.5 else "")
         if state.ups_out[0, row] < 0.5:
             return "off", detail
         if values["ups", "on_battery"][0, row] > 0.5:

@@ -282,13 +282,14 @@ def _remedies(base: Case, gpu: GpuRow) -> list[tuple[str, str, Case]]:
                 _with(base, f"Power limit {raised:.0f} W", power_limit_w=raised),
             )
         )
-    for share in (6 / 7, 5 / 7):
-        limit = round(device.max_w * share / 10) * 10.0
+    for share in (0.9, 0.75):
+        # only a limit below what it draws does anything
+        limit = round((gpu.power_w or device.max_w) * share / 10) * 10.0
         if device.min_limit_w <= limit < limit_w:
             remedies.append(
                 (
                     f"cap{limit:.0f}",
-                    "less heat, smooth instead of hard throttling",
+                    "less heat and power for a little work",
                     _with(base, f"Power limit {limit:.0f} W", power_limit_w=limit),
                 )
             )
@@ -330,9 +331,9 @@ def _throttles_from(
     device = gpu.device
     fan = float(p.fan_low) + (device.max_op_c - float(p.fan_start_c)) * float(p.fan_per_k)
     die, sink = _resistances(p, around, min(fan, 1.0))
-    one = limits.layout.max_clock[:1]
+    one = limits.layout.max_clock
     activity = limits.activity(one * 0.0 + found.util)
     leakage = limits.leakage(one * 0.0 + device.max_op_c)
-    power = float(limits.power(one, activity[..., :1], leakage[..., :1])[0])
+    power = float(limits.power(one, activity, leakage)[0])
     power = min(power, around.limit_w)
     return device.max_op_c - power * (die + sink) * found.resistance

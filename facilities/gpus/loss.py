@@ -21,6 +21,9 @@ MAX_SAMPLES: Final = 4_000
 LONGEST_GAP_S: Final = 30.0
 """A reading stands for no longer than this; what follows is not known (assumed)."""
 
+TOGETHER_S: Final = 1.0
+"""Readings of one poll may lie this far apart (assumed)."""
+
 
 @dataclass(frozen=True)
 class Loss:
@@ -97,7 +100,7 @@ def _held(series: Series | None, at: Floats) -> Floats:
     )[usable]
     if not len(times):
         return held
-    place = np.searchsorted(times, at + 1e-6, side="right") - 1
+    place = np.searchsorted(times, at + TOGETHER_S, side="right") - 1
     known = place >= 0
     known[known] &= at[known] - times[place[known]] <= LONGEST_GAP_S
     held[known] = values[place[known]]

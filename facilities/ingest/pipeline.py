@@ -155,7 +155,7 @@ def prepare(pushes: Sequence[Push]) -> Group:
         row=stored.row,
         ts_us=stored.ts_us,
         value=stored.value,
-        flag=_flags(columns, stored, now_us),
+        flag=quality_flags(columns, stored, now_us),
         push=origin[kept],
         refusals=[item for push in pushes if push.rejected for item in _quarantined(push)],
         stale_row=merged.row[stale],
@@ -228,7 +228,8 @@ def _ordered(batch: Batch, kept: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
     return kept[np.append(True, ~repeated)[: len(kept)]] if repeated.any() else kept
 
 
-def _flags(columns: PointColumns, stored: Batch, now_us: int) -> Flags:
+def quality_flags(columns: PointColumns, stored: Batch, now_us: int) -> Flags:
+    """QARTOD flag of every reading of a batch, by the streaming tests of this process."""
     if not len(stored):
         return np.empty(0, np.uint8)
     try:

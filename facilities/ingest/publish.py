@@ -19,6 +19,7 @@ from django.db import connection
 
 from facilities import live
 from facilities.alarms.screen import Screen
+from facilities.converters.derived_feed import Feed
 from facilities.ingest import latest
 from facilities.ingest.flow import tally
 from facilities.ingest.latest import Keeper, Newest
@@ -43,15 +44,16 @@ PAUSE_AFTER_FAILURE_S: Final = 1.0
 
 keeper = Keeper()
 _screen = Screen()
+_feed = Feed()
 _ended: dict[int, int] = {}
 _ended_lock = threading.Lock()
 
 
 def forget() -> None:
     """Begin with no memory of values and rules."""
-    global _screen
+    global _screen, _feed
     keeper.forget()
-    _screen = Screen()
+    _screen, _feed = Screen(), Feed()
     with _ended_lock:
         _ended.clear()
 
@@ -64,7 +66,15 @@ def committed(group: Group) -> None:
         tally.note_group(group, late=late)
         _note_ended(group)
         new = ~late
-        evaluate(group.columns, group.row[new], group.ts_us[new], group.value[new], group.flag[new])
+        news = (
+            group.columns,
+            group.row[new],
+            group.ts_us[new],
+            group.value[new],
+            group.flag[new],
+        )
+        evaluate(*news)
+        live.derive_soon(_feed.pick(*news))
     except Exception:
         logger.exception("what follows a commit failed; the readings are stored")
 

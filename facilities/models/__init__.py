@@ -14,6 +14,7 @@ from .notify import (
     NotificationChannel,
 )
 from .point import DataListVersion, Point
+from .process import ProcessRun
 from .quality import (
     CapacityMeasure,
     PointQuality,
@@ -60,6 +61,7 @@ __all__ = [
     "NotificationChannel",
     "Point",
     "PointQuality",
+    "ProcessRun",
     "Quality",
     "QualityLimit",
     "QualityTrend",

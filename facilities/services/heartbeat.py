@@ -13,6 +13,8 @@ from typing import Final
 from django.db import transaction
 from django.utils import timezone
 
+from facilities.alarms.reporting import SILENT as QUANTITY
+from facilities.alarms.reporting import SILENT_RULE as RULE_NAME
 from facilities.converters.derived import tell
 from facilities.ingest.internal import InternalReading, make_partitions, store_internal
 from facilities.models import AlarmRule, LatestReading, Point, Quality, Source
@@ -21,8 +23,6 @@ from facilities.models.asset import AssetKind
 from facilities.services.own_asset import source_asset
 
 REPEAT_S: Final = 30.0
-RULE_NAME: Final = "Source silent"
-QUANTITY: Final = "silent"
 
 
 def heartbeat_beat() -> int:

@@ -135,6 +135,38 @@ def test_it_hides_only_what_fits(change, root, hidden):
     assert placed[2] == (root, hidden)
 
 
+SOURCE, OTHER = 20, 21
+
+
+@pytest.mark.parametrize(
+    ("change", "hidden"),
+    [
+        ({}, True),
+        ({"rule_kind": "quality"}, True),
+        ({"at": 90_000}, True),  # however long the silence lasts
+        ({"at": -59}, True),
+        ({"at": -61}, False),  # silent before its source: a reason of its own
+        ({"reporter": OTHER}, False),
+        ({"reporter": None}, False),
+        ({"rule_kind": "threshold"}, False),
+        ({"rank": 0}, False),
+    ],
+)
+def test_it_hides_a_silent_point_under_its_silent_source(change, hidden):
+    values = {"rule_kind": "staleness", "reporter": SOURCE, **change}
+    placed = place(
+        [
+            alarm(1, SOURCE, Domain.STATE),
+            alarm(2, RACK, Domain.THERMAL, **values),
+            alarm(3, OTHER, Domain.THERMAL, reporter=OTHER),
+        ],
+        GRAPH,
+        WINDOW,
+    )
+    assert placed[2].suppressed is hidden
+    assert placed[3] == (None, False)
+
+
 def test_it_hides_nothing_under_an_alarm_that_nobody_sees():
     cause = alarm(1, CRAC, Domain.STATE, quiet=True)
     assert place([cause, alarm(2, RACK, Domain.THERMAL)], GRAPH, WINDOW)[2] == (1, False)

@@ -120,7 +120,7 @@ def test_it_shows_six_components_whose_cells_say_how(demo_facility: None) -> Non
 def test_it_computes_cells_from_the_configuration(demo_facility: None) -> None:
     cells = {(part.key, cell.key): cell for part in read_board() for cell in part.cells}
     assert cells["network", "topology"].value.startswith("leaf–spine")
-    assert cells["network", "medium"].value == "16 copper, 16 optic"
+    assert cells["network", "medium"].value == "18 optic, 16 copper"
     assert cells["data_list", "rate"].value.startswith("1,199 points")
     assert "321 readings/s" in cells["data_list", "rate"].value
     assert cells["facility", "stability"].state is State.UNKNOWN

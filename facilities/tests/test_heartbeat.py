@@ -8,11 +8,17 @@ import pytest
 from django.core.exceptions import ValidationError
 from django.utils import timezone
 
-from facilities.models import Alarm, LatestReading, Point, Source
+from facilities.alarms import engine, reporting
+from facilities.models import Alarm, AlarmRule, LatestReading, Point, Source
 from facilities.services.heartbeat import heartbeat_beat
 from facilities.services.sources import source_create, source_revoke, source_rotate, source_update
 
 pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def _waited_for_nobody():
+    reporting.forget()
 
 
 @pytest.fixture
@@ -91,3 +97,68 @@ def test_it_refuses_settings_that_make_no_sense(source, fields, message):
     with pytest.raises(ValidationError) as error:
         source_update(source_id=source.pk, **fields)
     assert message in str(error.value)
+
+
+@pytest.fixture
+def three_silent_points(source) -> list[Point]:
+    """Points of the source, with a rule on their silence, last read ten minutes ago."""
+    AlarmRule.objects.create(
+        name="Silent point",
+        kind="staleness",
+        asset_kind="rack",
+        quantity="inlet_c",
+        comparator="above",
+        raise_level=15,
+        clear_level=5,
+        severity="high",
+    )
+    Point.objects.filter(asset__tag__in=["rack-a", "rack-b"]).update(source=source)
+    points = list(Point.objects.filter(quantity="inlet_c"))
+    for point in points:
+        LatestReading.objects.create(
+            point=point,
+            ts=timezone.now() - timedelta(minutes=10),
+            value=20,
+            received_at=timezone.now(),
+        )
+    heard(source, 600)
+    return points
+
+
+def test_it_tells_one_alarm_after_a_restart_however_many_points_are_silent(
+    source, three_silent_points
+):
+    # Beat runs the sweep first: the points wait for their source's own word.
+    engine.sweep()
+    assert not Alarm.objects.exists()
+    heartbeat_beat()
+    engine.sweep()
+    head = Alarm.objects.get(suppressed=False)
+    assert head.point.quantity == "silent"
+    hidden = Alarm.objects.filter(suppressed=True)
+    assert {alarm.point for alarm in hidden} == set(three_silent_points)
+    assert {alarm.root_id for alarm in hidden} == {head.pk}
+    # It speaks again: all of it is over.
+    heard(source, 1)
+    for point in three_silent_points:
+        LatestReading.objects.filter(point=point).update(ts=timezone.now())
+    heartbeat_beat()
+    engine.sweep()
+    assert not Alarm.objects.filter(cleared_at__isnull=True).exists()
+
+
+def test_it_tells_of_a_single_silent_point_while_its_source_speaks(source, three_silent_points):
+    heard(source, 1)
+    heartbeat_beat()
+    engine.sweep()
+    assert Alarm.objects.filter(suppressed=False).count() == len(three_silent_points)
+
+
+def test_it_waits_no_longer_than_a_minute_for_a_heartbeat_that_does_not_beat(
+    source, three_silent_points, monkeypatch
+):
+    engine.sweep()
+    assert not Alarm.objects.exists()
+    monkeypatch.setattr(reporting, "HELD_AT_MOST_S", 0.0)
+    engine.sweep()
+    assert Alarm.objects.count() == len(three_silent_points)

@@ -206,7 +206,7 @@ class Worker:
 def _points(update: Update) -> dict[str, list[list[object]]]:
     """Columns for the page: followed points, and what slow instruments hide."""
     return {
-        "followed": [[p.tag, p.unit, *(_short(v) for v in p[2:])] for p in update.points],
+        "followed": [[p.tag, p.kind, p.unit, *(_short(v) for v in p[3:])] for p in update.points],
         "gaps": [[g.tag, g.unit, *(_short(v) for v in g[2:])] for g in update.gaps],
     }
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple, Self
+from typing import Any, Final, NamedTuple, Self, TypeVar
 
 import numpy as np
 
@@ -21,9 +21,12 @@ from .power import Power, PowerConstants, PowerState
 from .readings import healthy, placed, to_drive
 from .schedule import Schedule
 from .site import Floats, Site
-from .state import Key, Values
+from .state import Key, PartState, Values
 from .thermal import Thermal, ThermalConstants, ThermalState
+from .thermal.commands import Commands
 from .trajectory import Recorder, Trajectory
+
+Part = TypeVar("Part", bound=Constants)
 
 SETTLE_STEP_S = 15.0
 SETTLE_STEPS = 160
@@ -43,12 +46,20 @@ class Parameters:
     def drawn(self, size: int, rng: np.random.Generator, *, skip: int = 1) -> Parameters:
         """Constants that vary by member; the first ``skip`` members keep their values."""
         return Parameters(
-            **{name: part.drawn(size, rng, skip=skip) for name, part in self._parts().items()}
+            thermal=self.thermal.drawn(size, rng, skip=skip),
+            power=self.power.drawn(size, rng, skip=skip),
+            gpu=self.gpu.drawn(size, rng, skip=skip),
+            network=self.network.drawn(size, rng, skip=skip),
         )
 
     def tiled(self, variants: int) -> Parameters:
         """Draws of (members, 1) repeated for each variant: every variant has the same draws."""
-        return Parameters(**{name: _tiled(part, variants) for name, part in self._parts().items()})
+        return Parameters(
+            thermal=_tiled(self.thermal, variants),
+            power=_tiled(self.power, variants),
+            gpu=_tiled(self.gpu, variants),
+            network=_tiled(self.network, variants),
+        )
 
     def listed(self) -> dict[str, list[Constant]]:
         """Every constant with its source, by part."""
@@ -74,9 +85,7 @@ class TwinState:
 
     def repeated(self, members: int) -> TwinState:
         """A copy with ``members`` members, each a copy of the first."""
-        return TwinState(
-            **{name: getattr(self, name).repeated(members) for name in _PARTS}
-        )
+        return TwinState(**{name: getattr(self, name).repeated(members) for name in _PARTS})
 
     def copied(self) -> TwinState:
         """A copy that shares no array; members stay as they are."""
@@ -93,7 +102,7 @@ class TwinState:
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> Self:
         """The inverse of ``to_arrays``. Raises ``KeyError`` for a missing array."""
-        parts = {}
+        parts: dict[str, Any] = {}
         for name, kind in _PARTS.items():
             prefix = f"{name}."
             parts[name] = kind.from_arrays(
@@ -106,7 +115,7 @@ class TwinState:
         return cls(**parts)
 
 
-_PARTS = {
+_PARTS: Final[dict[str, type[PartState]]] = {
     "thermal": ThermalState,
     "power": PowerState,
     "gpu": GpuState,
@@ -227,8 +236,13 @@ class Twin:
 
     # time
 
-    def step(self, state: TwinState, drive: Drive, dt_s: float) -> None:
-        """Advance by ``dt_s``, 1…15 s. The state changes in place."""
+    def step(
+        self, state: TwinState, drive: Drive, dt_s: float, *, told: Commands | None = None
+    ) -> None:
+        """Advance by ``dt_s``, 1…15 s. The state changes in place.
+
+        ``told`` is ``thermal.commands(drive)``, for a drive that stays the same for many steps.
+        """
         thermal, power, gpu = state.thermal, state.power, state.gpu
         self.network.step(state.network, drive, gpu_speed=gpu.speed, dt_s=dt_s)
         inlet_c = thermal.inlet_c.take(self._server_rack, axis=1)
@@ -266,6 +280,7 @@ class Twin:
             loss_w=power.loss_w,
             powered=power.powered,
             dt_s=dt_s,
+            told=told,
         )
 
     def balance(self, state: TwinState) -> Balance:
@@ -276,9 +291,7 @@ class Twin:
         scale = np.maximum(np.maximum(in_w, np.abs(out_w)), 1.0)
         return Balance(in_w, out_w, stored_w, (in_w - out_w - stored_w) / scale, electric.error)
 
-    def values(
-        self, state: TwinState, drive: Drive, keys: Iterable[Key] | None = None
-    ) -> Values:
+    def values(self, state: TwinState, drive: Drive, keys: Iterable[Key] | None = None) -> Values:
         """Every quantity the parts compute, by (kind, quantity); or at least those of ``keys``.
 
         Arrays may be those of the state: copy what has to outlive the next step.
@@ -335,10 +348,11 @@ class Twin:
         values = self.values(state, drive, keys)
         recorder = Recorder(keys or values, steps // thin + 2)
         recorder.record(0.0, values)
-        closure = 0.0
+        closure, told = 0.0, None
         for number in range(1, steps + 1):
-            follower.advance((number - 1) * dt_s)
-            self.step(state, drive, dt_s)
+            if follower.advance((number - 1) * dt_s) or told is None:
+                told = self.thermal.commands(drive)
+            self.step(state, drive, dt_s, told=told)
             closure = max(closure, self.balance(state).worst)
             if number % thin == 0 or number == steps:
                 recorder.record(number * dt_s, self.values(state, drive, keys))
@@ -347,8 +361,8 @@ class Twin:
         return recorder.trajectory(self.site, variants=variants, closure=closure)
 
 
-def _tiled(part: Constants, variants: int) -> Constants:
-    changes = {
+def _tiled(part: Part, variants: int) -> Part:
+    changes: dict[str, Any] = {
         item.name: np.tile(value, (variants, 1))
         for item in dataclasses.fields(part)
         if isinstance(value := getattr(part, item.name), np.ndarray)

@@ -61,8 +61,8 @@ class Follower:
         self._drive = drive
         self._size = drive.members // variants
 
-    def advance(self, time_s: float) -> None:
-        """Apply what is due at ``time_s``."""
+    def advance(self, time_s: float) -> bool:
+        """Apply what is due at ``time_s``; return whether the drive changed."""
         while self._waiting and self._waiting[-1].at_s <= time_s:
             change = self._waiting.pop()
             members = slice(None)
@@ -78,7 +78,9 @@ class Follower:
             self._column(change)[members] = start + (change.value - start) * share
             if share < 1.0:
                 still.append((change, members, before))
+        changed = bool(self._moving)
         self._moving = still
+        return changed
 
     def _column(self, change: Change) -> Floats:
         kind, index = (

@@ -25,7 +25,8 @@ class PartState:
     @property
     def members(self) -> int:
         """Length of the ensemble axis."""
-        return int(getattr(self, dataclasses.fields(self)[0].name).shape[0])
+        first = next(iter(self.__dataclass_fields__))  # dataclasses.fields() is slow in a step
+        return int(getattr(self, first).shape[0])
 
     def repeated(self, members: int) -> Self:
         """A copy with ``members`` members, each a copy of the first."""

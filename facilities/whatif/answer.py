@@ -32,10 +32,11 @@ SEVERITIES: Final = {"critical": 0, "high": 1, "medium": 2, "low": 3}
 
 
 class Price(NamedTuple):
-    """Price of a kilowatt-hour."""
+    """Price of a kilowatt-hour, and the carbon dioxide it stands for."""
 
     per_kwh: float
     currency: str
+    carbon_g_kwh: float
 
 
 def band(values: NDArray[np.floating[Any]], *, residual: float = 0.0) -> dict[str, Floats]:
@@ -277,7 +278,9 @@ def _energy(draws: Draws, price: Price | None) -> dict[str, Any]:
             row[f"{name}_more_kwh"] = _scalars(kwh[variant] - kwh[0])
         if price and "facility" in figures.energy_kwh:
             kwh = figures.energy_kwh["facility"]
-            row["more_cost"] = _scalars((kwh[variant] - kwh[0]) * price.per_kwh)
+            more = kwh[variant] - kwh[0]
+            row["more_cost"] = _scalars(more * price.per_kwh)
+            row["more_carbon_kg"] = _scalars(more * price.carbon_g_kwh / 1000.0)
         row["throttled_gpu_h"] = _scalars(figures.throttled_gpu_h[variant])
         found["options"].append(row)
     return found

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from django.conf import settings
 
+from facilities.energy.prices import tariff_of
 from facilities.tracking.live import Live, current
 from facilities.twin.drive import Key
 from facilities.twin.site import Site
@@ -58,16 +59,20 @@ OF_CHANGED: Final[dict[str, tuple[str, ...]]] = {
 }
 """What is shown, unasked, of assets that a change is made to."""
 CHANGED_SHOWN: Final = 4
+SLOWS_JOBS: Final = frozenset({"gpu", "server", "rack", "link", "job"})
+"""Changes of these are asked for because of the jobs; for others the table of jobs is enough."""
 
 
 class TooLongError(RuntimeError):
     """A request computed for longer than it may; the message says how to ask instead."""
 
 
-def price() -> Price | None:
-    """Price of a kilowatt-hour of the settings, or None."""
-    found = settings.ENERGY_PRICE
-    return Price(found.per_kwh, found.currency) if found else None
+def price_for(site: Site) -> Price:
+    """Price of a kilowatt-hour: of the settings, else of the utility feed's attributes."""
+    tariff, given = tariff_of(site), settings.ENERGY_PRICE
+    if given:
+        return Price(given.per_kwh, given.currency, tariff.carbon_g_kwh)
+    return Price(tariff.price_per_kwh, tariff.currency, tariff.carbon_g_kwh)
 
 
 def default_record(question: Question, site: Site) -> tuple[Wanted, ...]:
@@ -76,7 +81,9 @@ def default_record(question: Question, site: Site) -> tuple[Wanted, ...]:
     changed = dict.fromkeys(c.asset for option in question.options for c in option.changes)
     for tag in [tag for tag in changed if tag != "site"][:CHANGED_SHOWN]:
         names += [f"{tag}.{quantity}" for quantity in OF_CHANGED.get(site.locate(tag).kind, ())]
-    names += [f"{tag}.step_time_s" for tag in site.tags("job")[:CHANGED_SHOWN]]
+    kinds = {site.locate(tag).kind if tag != "site" else "site" for tag in changed}
+    if kinds & SLOWS_JOBS:
+        names += [f"{tag}.step_time_s" for tag in site.tags("job")[:CHANGED_SHOWN]]
     return wanted_read(dict.fromkeys(names), site=site)
 
 
@@ -137,7 +144,7 @@ def whatif_ask(
         listed=listed,
         wanted=wanted,
         residuals=residuals,
-        price=price(),
+        price=price_for(site),
         unfollowed=unfollowed,
     )
     answer["summary"] = sentences(answer)

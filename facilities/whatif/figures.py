@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Final, Self
+from typing import Any, Final, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from facilities.twin.drive import Key
 from facilities.twin.site import Floats, Site
@@ -87,8 +88,8 @@ def figures_of(trajectory: Trajectory, draws: int) -> Figures:
     """Integrate a trajectory. Trapezium rule over the kept moments."""
     variants, hours = trajectory.variants, trajectory.times_s / 3600.0
 
-    def integral(values: Floats) -> Floats:
-        return np.trapezoid(values, hours, axis=0)
+    def integral(values: Any) -> Floats:
+        return np.asarray(np.trapezoid(values, hours, axis=0), dtype=np.float64)
 
     energy = {}
     for name, key in ENERGY.items():
@@ -112,7 +113,7 @@ def figures_of(trajectory: Trajectory, draws: int) -> Figures:
     return Figures(energy, step, through, lost_h, throttled)
 
 
-def _mean(values: Floats, variants: int, draws: int) -> Floats:
+def _mean(values: NDArray[np.floating[Any]], variants: int, draws: int) -> Floats:
     """Mean over time of (times, members, jobs), as (jobs, variants, draws); NaN where none is."""
     finite = np.isfinite(values)
     count = finite.sum(axis=0)

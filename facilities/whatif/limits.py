@@ -55,6 +55,7 @@ DRIVE_LIMITS: Final[dict[Key, Span]] = {
     ("rack", "mixing_extra"): Span(0, 0.9),
     ("utility", "available"): FLAG,
     ("ups", "failed"): FLAG,
+    ("ups", "isolated"): FLAG,
     ("ups", "battery_health"): Span(0, 1.2),
     ("generator", "fails_to_start"): FLAG,
     ("pdu", "failed"): FLAG,
@@ -92,7 +93,9 @@ class DataList(NamedTuple):
     def span(self, kind: str, asset: str, quantity: str) -> Span:
         """Limits of a drive of an asset: the point's own write limits where it has some."""
         point = self.points.get(f"{asset}.{quantity}")
-        return point.write if point is not None and point.write else DRIVE_LIMITS[kind, quantity]
+        if point is not None and point.write:
+            return point.write
+        return DRIVE_LIMITS.get((kind, quantity), FLAG)
 
     def name(self, asset: str) -> str:
         """What people call an asset."""

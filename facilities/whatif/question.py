@@ -110,7 +110,9 @@ def question_read(
         raise QuestionError("changes", "must be a list")
     if len(changes) > MAX_CHANGES:
         raise QuestionError("changes", f"{len(changes)} changes, at most {MAX_CHANGES}")
-    made, sentences, groups = [], [], []
+    made: list[Change] = []
+    sentences: list[str] = []
+    groups: list[str] = []
     for number, item in enumerate(changes):
         found = _change(item, f"changes[{number}]", site, drive, listed, duration_s)
         made += found.changes
@@ -259,7 +261,7 @@ def _when(sentence: str, at_s: float) -> str:
 
 def spoken(seconds: float) -> str:
     """A time as people say it: 40 s, 6 min, 1 h 10 min."""
-    if seconds < 90:
+    if seconds < 120:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
     if minutes < 90:

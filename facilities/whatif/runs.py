@@ -32,7 +32,9 @@ STALE_AFTER: Final = timedelta(seconds=45)
 """A running run without heartbeat for longer lost its worker: a chunk of draws takes seconds."""
 UNCLAIMED_AFTER: Final = timedelta(minutes=15)
 KEPT: Final = 200
-"""Finished runs that are kept, newest first."""
+"""Ended runs that are kept, newest first."""
+KEPT_AT_LEAST: Final = timedelta(hours=1)
+"""Whoever asked sees how it ended, however many came after."""
 MAX_WAITING: Final = 5
 """Open runs of one person."""
 
@@ -159,7 +161,9 @@ def runs_tend() -> int:
     oldest = WhatIfRun.objects.exclude(state__in=WHATIF_OPEN).order_by("-id")
     kept = oldest.values_list("pk", flat=True)[KEPT : KEPT + 1].first()
     if kept is not None:
-        WhatIfRun.objects.exclude(state__in=WHATIF_OPEN).filter(pk__lte=kept).delete()
+        WhatIfRun.objects.exclude(state__in=WHATIF_OPEN).filter(
+            pk__lte=kept, finished_at__lt=now - KEPT_AT_LEAST
+        ).delete()
     return lost + unclaimed
 
 

@@ -32,8 +32,11 @@ NAVIGATION: list[tuple[str, list[tuple[str, str, str, str]]]] = [
         "Twin",
         [
             ("hall", "Hall map", "/hall/", "map"),
+            ("whatif", "What if", "/whatif/", "git-compare"),
             ("gpus", "GPUs", "/gpus/", "gpu"),
+            ("network", "Network", "/network/", "network"),
             ("energy", "Energy", "/energy/", "zap"),
+            ("twin", "Twin accuracy", "/twin/", "target"),
         ],
     ),
     (

@@ -15,6 +15,8 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST
 
 TIMEOUT_S = 3.0
+SEVERITIES = ((1.0, "full"), (0.5, "half"), (0.25, "slight"))
+TIMES = ((0, "at once"), (600, "over 10 minutes"), (3600, "over an hour"), (28800, "over 8 hours"))
 
 
 class PlantSilent(Exception):
@@ -48,11 +50,36 @@ def page(request: HttpRequest) -> HttpResponse:
         raise Http404
     context: dict[str, Any] = {"nav": "plant", "problem": ""}
     try:
-        context["faults"] = _ask("GET", "/faults")
+        context["groups"] = _grouped(_ask("GET", "/faults")["faults"])
+        context["active"] = [f for group in context["groups"] for f in group["faults"] if f["active"]]
+        context["severities"], context["times"] = SEVERITIES, TIMES
         context["writes"] = list(reversed(_ask("GET", "/writes")["writes"]))[:20]
     except PlantSilent as error:
         context["problem"] = str(error)
     return render(request, "ops_platform/plant.html", context)
+
+
+def _grouped(faults: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Faults under the headings that the plant gives them, in its order."""
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for fault in faults:
+        fault["level_pct"] = round(100 * fault["level"])
+        groups.setdefault(fault["group"], []).append(fault)
+    return [
+        {"name": name, "faults": members, "active": sum(f["active"] for f in members)}
+        for name, members in groups.items()
+    ]
+
+
+def _development(request: HttpRequest) -> dict[str, float]:
+    """Severity and development time as posted; what is no number is left to the plant."""
+    given: dict[str, float] = {}
+    for name in ("severity", "over_s"):
+        try:
+            given[name] = float(request.POST[name])
+        except (KeyError, ValueError):
+            continue
+    return given
 
 
 @require_POST
@@ -72,8 +99,11 @@ def fault(request: HttpRequest) -> HttpResponse:
             _ask("DELETE", f"/faults/{name}")
             messages.success(request, f"{name} is cleared.")
         else:
-            _ask("POST", "/faults", {"fault": name})
-            messages.success(request, f"{name} is on. Alarms follow within seconds to minutes.")
+            given = _development(request)
+            _ask("POST", "/faults", {"fault": name, **given})
+            slow = given.get("over_s", 0.0) > 0
+            then = "It develops slowly." if slow else "Alarms follow within seconds to minutes."
+            messages.success(request, f"{name} is on. {then}")
     except PlantSilent as error:
         messages.error(request, str(error))
     return redirect("plant")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from facilities.alarms.reporting import untold
 from facilities.alarms.samples import Sample
 
 from .base import Kind, number
@@ -21,6 +22,7 @@ class Staleness(Kind):
     """Age of the newest reading over the sampling interval; raise above 5, say.
 
     A point that never had a reading has no age: that is a matter of commissioning, not of alarm.
+    Where the whole source is silent, its heartbeat speaks first.
     """
 
     name = "staleness"
@@ -30,7 +32,7 @@ class Staleness(Kind):
     of_instrument = True
 
     def signals(self, pairs: Sequence[Pair], context: Context) -> list[Sequence[Sample]]:
-        """Return the age now. No query."""
+        """Return the age now. One query where something is stale, otherwise none."""
         found: list[Sequence[Sample]] = []
         for pair in pairs:
             last = context.newest(pair.point.id)
@@ -44,7 +46,16 @@ class Staleness(Kind):
                 pair.rule.parameters.get("default_interval_s", INTERVAL_S)
             )
             found.append((Sample(context.now, age_s / interval_s),))
-        return found
+        stale = {
+            pair.point.id
+            for pair, samples in zip(pairs, found, strict=True)
+            if samples and pair.levels.is_abnormal(samples[0].value)
+        }
+        waits = untold(stale, now=context.now)
+        return [
+            () if pair.point.id in waits else samples
+            for pair, samples in zip(pairs, found, strict=True)
+        ]
 
     def problems(self, parameters: Any) -> list[str]:
         """Check the intervals."""

@@ -122,13 +122,23 @@ def _logic(context: Context) -> Cell:
 
 
 def _availability(context: Context) -> Cell:
+    live = context.processes.live
+    doors = live.get("web", 0)
+    helpers = sum(live.values()) - doors
+    state = State.OK if doors > 1 else State.ATTENTION if doors == 1 else State.UNKNOWN
     return Cell(
         "availability",
         "High availability",
-        "converts in every web process; nothing to fail over",
-        State.OK,
-        "converters hold no state of their own: mappings and counters are in the database",
-        "the design (docs/sources-and-converters.md)",
+        f"{doors} live web {'process converts' if doors == 1 else 'processes convert'} pushes, "
+        f"{helpers} {'worker replays and derives' if helpers == 1 else 'workers replay and derive'}",
+        state,
+        "processes seen in the last 45 seconds; mappings and counters are in the database, so any "
+        "web process takes over from any other",
+        "every process signs in and is seen each 15 seconds",
         context.now,
-        evidence=(Evidence("Software", "#software-availability"),),
+        {
+            State.ATTENTION: "Run a second web process behind the load balancer.",
+            State.UNKNOWN: "No web process has signed in yet.",
+        }.get(state, ""),
+        (Evidence("Software", "#software-availability"),),
     )

@@ -16,6 +16,10 @@ from facilities.board.planner import Need
 
 KEY, TITLE = "server", "Server"
 
+FEW_CRASHES = 3
+MANY_CRASHES = 30
+"""Processes that ended alone in 30 days; assumed: one in ten days, and one a day."""
+
 
 def cells(context: Context) -> list[Cell]:
     """Stability, performance, computing power, storage, HA, external exposure."""
@@ -39,15 +43,35 @@ def _stability(context: Context) -> Cell:
         cursor.execute("SELECT pg_postmaster_start_time()")
         database: datetime = cursor.fetchone()[0]
     database_s = (context.now - database).total_seconds()
+    seen = context.processes
+    days = min((context.now - seen.since).total_seconds() / 86_400, 30) if seen.since else 0
     return Cell(
         "stability",
         "Stability (24/7)",
-        f"this machine up {duration(up_s)}, the database {duration(database_s)}",
-        State.OK,
-        "time since the machine and the database started",
-        "the operating system and pg_postmaster_start_time()",
+        f"this machine up {duration(up_s)}, the database {duration(database_s)}; "
+        + (
+            f"{seen.alone} crashes or single restarts in {days:.0f} days"
+            if seen.since
+            else "no process has signed in yet"
+        ),
+        State.UNKNOWN
+        if seen.since is None
+        else State.OK
+        if seen.alone <= FEW_CRASHES
+        else State.ATTENTION
+        if seen.alone <= MANY_CRASHES
+        else State.FAIL,
+        "since the machine and the database started; lives of web and worker processes that ended "
+        "while others went on",
+        "the operating system, pg_postmaster_start_time(), and every process's own record",
         context.now,
-        evidence=(Evidence("Health", "/health/ready"),),
+        "A process signs in with the first request or task it serves."
+        if seen.since is None
+        else ""
+        if seen.alone <= FEW_CRASHES
+        else "See the logs folder for why they ended.",
+        (Evidence("Health", "/health/ready"),),
+        (f"{seen.starts} starts, {seen.together} stops of everything",) if seen.since else (),
     )
 
 

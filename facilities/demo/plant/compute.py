@@ -33,11 +33,15 @@ class ComputeParameters:
     leak_w: float = 32.0  # assumed at 60 °C and the highest voltage
     leak_e_k: float = 55.0  # assumed e-fold of leakage
     dynamic_w: float = 625.0  # fits 575 W at 80 % use; 72 + 628 * 0.8 of the data sheet's ends
-    operating_c: float = 87.0  # nvidia-smi -q, H100 SXM
     slowdown_c: float = 89.0  # nvidia-smi -q, H100 SXM; clocks cut to half
     release_c: float = 86.0  # assumed, 3 K of hysteresis
     shutdown_c: float = 95.0  # nvidia-smi -q, H100 SXM
-    clock_loss_per_k: float = 0.2  # assumed slope of the software thermal limit
+    software_c: float = 87.9  # assumed: the software limit regulates a little over its 87 °C
+    software_per_k_s: float = 0.004  # assumed integral gain of the software thermal limit
+    software_per_k: float = 0.012  # assumed proportional gain
+    software_band_k: float = 0.8  # assumed: the proportional part begins this far below
+    software_rise_s: float = 0.002  # assumed: clocks come back slowly
+    software_hit: float = 0.10  # assumed: what a hardware slowdown teaches the software limit
     sink_k_w: float = 0.056  # assumed heat sink at the reference fan speed
     paste_k_w: float = 0.022  # assumed die to heat sink with fresh paste
     plate_k_w: float = 0.020  # assumed cold plate with rated water flow
@@ -48,6 +52,7 @@ class ComputeParameters:
     util_noise: float = 0.02  # assumed standard deviation of a server's mix
     noise_tau_s: float = 300.0  # assumed correlation time of the mix
     server_base_w: float = 1400.0  # assumed: two CPUs, memory, NICs, NVMe without fans
+    surge_cpu_w: float = 1500.0  # assumed: CPUs, memory and NICs at their limit
     cpu_follows_w: float = 120.0  # assumed: data loading on the CPUs at full GPU use
     server_fan_w: float = 600.0  # assumed, all fans at full speed
     server_fan_low: float = 0.5  # assumed fan speed at and below 24 °C under nominal load
@@ -99,6 +104,7 @@ class Compute:
         self.sink_c = np.full(count, 50.0)
         self.clock_mhz = np.full(count, p.clock_max_mhz)
         self.reasons = np.zeros(count)
+        self._software = np.ones(count)  # share of the clock that the software limit allows
         self._slowed = np.zeros(count, dtype=bool)
         self._off = np.zeros(count, dtype=bool)
         self.gpu_w = np.full(count, p.gpu_nominal_w)
@@ -148,7 +154,7 @@ class Compute:
         p = self.p
         self._step_utilisation(dt_s, server_util=server_util)
         on = powered[self.gpu_rack] & ~lost
-        self._step_clocks(brake=brake[self.gpu_server], on=on)
+        self._step_clocks(dt_s, brake=brake[self.gpu_server], on=on)
         limit_w = np.minimum(power_limit_w, p.gpu_max_w * load_cap[self.gpu_rack])
         self._step_power(limit_w, on=on & ~self._off)
 
@@ -170,6 +176,7 @@ class Compute:
         cpu_w = p.server_base_w + p.cpu_follows_w * np.add.reduceat(
             self.gpu_util, self._first_gpu
         ) / self._gpus_of_server
+        cpu_w = cpu_w + p.surge_cpu_w * surge[self.server_rack]
         self.server_w = np.where(
             server_on, cpu_w + p.server_fan_w * self.fan**3 + gpu_sum_w, 0.0
         )
@@ -203,12 +210,17 @@ class Compute:
         level = busy[self.gpu_server]
         self.gpu_util = np.clip(np.where(level > 0, level + jitter, 0.0), 0.0, 1.0)
 
-    def _step_clocks(self, *, brake: Flags, on: Flags) -> None:
-        """Thermal limits: software follows the temperature, hardware halves at once."""
+    def _step_clocks(self, dt_s: float, *, brake: Flags, on: Flags) -> None:
+        """Thermal limits: software regulates slowly, hardware halves at once."""
         p = self.p
-        over_k = np.maximum(self.gpu_c - p.operating_c, 0.0)
-        software = np.clip(1.0 - p.clock_loss_per_k * over_k, 0.3, 1.0)
-        self._slowed = (self._slowed | (self.gpu_c >= p.slowdown_c)) & (self.gpu_c > p.release_c)
+        over_k = self.gpu_c - p.software_c
+        change = np.clip(-p.software_per_k_s * over_k, -0.02, p.software_rise_s) * dt_s
+        hit = ~self._slowed & (self.gpu_c >= p.slowdown_c)
+        change = np.where(hit, -p.software_hit, np.where(self._slowed, 0.0, change))
+        self._software = np.clip(self._software + change, 0.3, 1.0)
+        near_k = np.maximum(over_k + p.software_band_k, 0.0)
+        software = np.clip(self._software - p.software_per_k * near_k, 0.3, 1.0)
+        self._slowed = (self._slowed | hit) & (self.gpu_c > p.release_c)
         self._off = (self._off | (self.gpu_c >= p.shutdown_c)) & (self.gpu_c > 55.0)
         share = np.where(self._slowed | brake, np.minimum(software, 0.5), software)
         clock = np.floor(p.clock_max_mhz * share / p.clock_step_mhz) * p.clock_step_mhz
@@ -261,7 +273,7 @@ class Compute:
         p = self.p
         cooling = np.maximum(self.fan, 0.1)[self.gpu_server] / p.fan_reference
         by_air = self._sink * sink / cooling**p.fan_exponent
-        by_water = p.plate_k_w * sink / max(plate_flow, 0.02) ** 0.5
+        by_water = p.plate_k_w * sink / max(plate_flow, 0.03) ** 0.5
         resistance = np.where(self._plated, by_water, by_air)
         coolant_c = np.where(self._plated, plate_c, air_c)
         target_c = coolant_c + resistance * self.gpu_w

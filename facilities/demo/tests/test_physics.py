@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from facilities.demo.plant.faults import FAULTS, conditions_of
-from facilities.demo.plant.physics import Plant, relative_humidity_pct
+from facilities.demo.plant.moisture import relative_humidity_pct
+from facilities.demo.plant.physics import Plant
 from facilities.demo.plant.points import FacilitySpec, read_facility
 from facilities.demo.tests.rules import Offline
 
@@ -59,8 +60,40 @@ def test_it_closes_the_heat_balance_of_the_water(facility: FacilitySpec) -> None
     for _ in range(300):
         plant.step(1.0, at=AT)
         net_j += float(plant.air.coil_w.sum()) - float(water.chiller_w.sum())
+        net_j += plant.cdu.to_water_w + water.pump_heat_w + water.pipe_w
     stored_j = capacity_j_k * (water.supply_c + water.return_c - before_c)
     assert stored_j == pytest.approx(net_j, abs=1.0)
+
+
+@pytest.mark.parametrize("fault", [None, "cdu-1-trip", "tower-1-fan-trip", "chiller-1-trip"])
+def test_it_closes_the_energy_balance_from_racks_to_tower(
+    facility: FacilitySpec, fault: str | None
+) -> None:
+    """What racks, fans, pumps and compressors put in is stored, rejected, or gone to the building:
+    within 0.1 % of the racks' energy."""
+    plant = Plant(facility)
+    plant.conditions = conditions_of([fault] if fault else [], facility)
+    air, water, cdu, tower = plant.air, plant.water, plant.cdu, plant.tower
+
+    def stored_j() -> float:
+        return (
+            air.balance.stored_j
+            + cdu.stored_j
+            + water.p.header_j_k * (water.supply_c + water.return_c)
+            + tower.p.basin_j_k * tower.leaving_c
+        )
+
+    before_j = stored_j()
+    into_j = racks_j = 0.0
+    for _ in range(600):
+        plant.step(1.0, at=AT)
+        b = air.balance
+        lighting_and_losses_w = b.other_w - cdu.to_hall_w
+        into_j += b.racks_w + float(plant.compute.liquid_w.sum()) + b.fans_w
+        into_j += b.envelope_w + lighting_and_losses_w + water.pump_heat_w + water.pipe_w
+        into_j += float(water.electric_w.sum()) - tower.rejected_w
+        racks_j += float(plant.compute.rack_w.sum())
+    assert stored_j() - before_j == pytest.approx(into_j, abs=1e-3 * racks_j)
 
 
 def test_it_balances_electric_power_from_utility_to_racks(offline: Offline) -> None:
@@ -75,12 +108,12 @@ def test_it_balances_electric_power_from_utility_to_racks(offline: Offline) -> N
 
 
 def test_it_follows_the_fan_laws(facility: FacilitySpec) -> None:
-    """At half speed 6.2 m3/s becomes 3.1 and 7.5 kW becomes 938 W."""
+    """At half speed 6.2 m3/s becomes 3.1, less 1.4 % that crac-2 at 70 % takes; 7.5 kW is 938 W."""
     plant = Plant(facility)
     plant.write("crac-1.fan_speed_sp_pct", 50)
     for _ in range(60):
         plant.step(1.0, at=AT)
-    assert plant.air.state.flow_m3s[0] == pytest.approx(3.1, rel=1e-3)
+    assert plant.air.state.flow_m3s[0] == pytest.approx(3.1 * 0.986, rel=1e-3)
     assert plant.air.fan_w[0] == pytest.approx(937.5, rel=1e-3)
 
 
@@ -88,12 +121,13 @@ def test_it_rates_a_coil_at_90_kw_in_30_degree_air(facility: FacilitySpec) -> No
     """6.2 m3/s x 1.2 x 1005 x (1 - exp(-0.92)) x 20 K = 90 kW."""
     plant = Plant(facility)
     plant.air.state.fan[:3] = 1.0
-    plant.air.state.valve[:3] = 1.0
+    plant.air.state.valve[:3] = plant.air.state.stem[:3] = 1.0
     plant.air.state.room_c = 30.0
     plant.air.state.started_s[:] = 100.0
     plant.setpoints["crac", "fan_speed_sp_pct"][:] = 100.0
     plant.step(1.0, at=AT)
-    assert plant.air.coil_w[0] == pytest.approx(90_000, rel=0.02)
+    # Its neighbour takes 2 % of the air, and with it a little more than half of that in heat.
+    assert plant.air.coil_w[0] == pytest.approx(88_900, rel=0.02)
 
 
 def test_it_never_supplies_more_tiles_than_the_units_blow(facility: FacilitySpec) -> None:
@@ -139,8 +173,8 @@ def test_it_stays_physical_whatever_fails(faults: set[str], caps: int, fans: int
     plant.conditions = conditions_of(faults, FACILITY)
     plant.setpoints["rack", "load_cap_pct"][:] = caps
     plant.setpoints["crac", "fan_speed_sp_pct"][:] = fans
-    for _ in range(300):
-        plant.step(1.0, at=AT)
+    for _ in range(150):
+        plant.step(2.0, at=AT)
     for (kind, quantity), values in plant.values().items():
         assert np.all(np.isfinite(values)), (kind, quantity)
     assert np.all(plant.air.state.inlet_c > 5) and np.all(plant.air.state.inlet_c < 70)
@@ -156,4 +190,4 @@ def test_it_drains_a_full_battery_at_full_load_in_ten_minutes(facility: Facility
 
 @pytest.mark.parametrize(("air_c", "expected_pct"), [(8.5, 100.0), (20.0, 47.6), (27.0, 31.2)])
 def test_it_gives_the_humidity_of_a_psychrometric_table(air_c: float, expected_pct: float) -> None:
-    assert relative_humidity_pct(np.array(air_c)) == pytest.approx(expected_pct, abs=0.6)
+    assert relative_humidity_pct(np.array(air_c), dew_point_c=8.5) == pytest.approx(expected_pct, abs=0.6)

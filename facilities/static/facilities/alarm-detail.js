@@ -62,6 +62,9 @@ export class Detail {
     asset.href = `/assets/${encodeURIComponent(alarm.asset)}/`;
     fact("Point", link);
     fact("Asset", asset);
+    const tried = node("a", "Try on the twin what would help");
+    tried.href = `/whatif/?asset=${encodeURIComponent(alarm.asset)}&record=${encodeURIComponent(alarm.point)}`;
+    fact("What if", tried);
     fact("Rule", alarm.basis ? `${alarm.rule} (${alarm.basis})` : alarm.rule);
     fact("Severity", alarm.severity + (alarm.safety ? ", protects people" : ""));
     fact("Raised", `${time(alarm.raised_at)} at ${`${num(alarm.value, 2)} ${unit(alarm.unit)}`.trim()}, flag ${FLAGS[alarm.quality] ?? alarm.quality}`);
@@ -77,6 +80,11 @@ export class Detail {
     if (alarm.consequences.length) fact("Consequences", String(alarm.consequences.length));
     if (shelved(alarm)) fact("Shelved", `until ${time(alarm.shelved_until)}`);
     if (alarm.maintenance) fact("Maintenance", alarm.maintenance);
+    if (alarm.hall) {
+      const map = node("a", "Play back on the hall map");
+      map.href = `/hall/${encodeURIComponent(alarm.hall)}/?incident=${alarm.group}`;
+      fact("Hall", map);
+    }
     const parts = [facts];
     if (this.actions.may) parts.push(this.tools(alarm));
     const history = document.createElement("ol");

@@ -79,7 +79,7 @@ class Ensemble:
         self.twin = self._built()
         for part in _parts(self.state):
             for field in dataclasses.fields(part):
-                value = getattr(part, field.name)
+                value = _own(part, field.name)
                 value[self.free] = value[0]
         for values in self.drive.values.values():
             values[self.free] = values[0]
@@ -94,7 +94,7 @@ class Ensemble:
         """
         for part, other in zip(_parts(self.state), _parts(target), strict=True):
             for field in dataclasses.fields(part):
-                value, wanted = getattr(part, field.name), getattr(other, field.name)
+                value, wanted = _own(part, field.name), getattr(other, field.name)
                 if value.dtype.kind == "f":
                     step = share * (wanted[0] - value[0])
                     value[: self.free] += np.where(np.isfinite(step), step, 0.0)
@@ -136,3 +136,12 @@ class Ensemble:
 
 def _parts(state: TwinState) -> list[Any]:
     return [getattr(state, field.name) for field in dataclasses.fields(state)]
+
+
+def _own(part: Any, name: str) -> np.ndarray:
+    """A field's array, made writable: a step may leave a view of something else there."""
+    value: np.ndarray = getattr(part, name)
+    if not value.flags.writeable:
+        value = value.copy()
+        setattr(part, name, value)
+    return value

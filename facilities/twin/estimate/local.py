@@ -85,12 +85,18 @@ class LocalFilter:
         return np.sqrt(np.diagonal(self.covariance, axis1=1, axis2=2)[:, : self.parameters])
 
     def update(
-        self, dt_s: float, difference: Floats, sensitivity: Floats, noise: Floats
+        self,
+        dt_s: float,
+        difference: Floats,
+        sensitivity: Floats,
+        noise: Floats,
+        *,
+        learn: bool = True,
     ) -> Innovation:
         """Take what was measured minus what the model says at the present θ, (assets, m).
 
         NaN is not measured. ``sensitivity`` is (assets, m, p), ``noise`` the variance of each
-        reading, (assets, m).
+        reading, (assets, m). Without ``learn`` only the innovation is told.
         """
         p, prior = self.parameters, self.prior
         known = np.isfinite(difference) & np.isfinite(sensitivity).all(axis=2)
@@ -100,6 +106,10 @@ class LocalFilter:
         variance = noise + prior.model_error**2 * repeat
         effect = np.abs(slope) * prior.sigma
         slope = np.where(effect < LEAST_INFORMATION * np.sqrt(variance)[:, :, None], 0.0, slope)
+        if not learn:
+            return Innovation(
+                np.where(known, shown - self.offset, np.nan), np.sqrt(self.spread + noise), known
+            )
         jacobian = np.concatenate(
             [slope, np.tile(np.eye(self.quantities), (len(slope), 1, 1))], axis=2
         )

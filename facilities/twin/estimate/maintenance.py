@@ -57,6 +57,8 @@ class Monitor:
     floor: float
     level: float
     says: str
+    sway: float = np.inf
+    """What load or weather may move the series by while nothing wears out, standard deviation."""
     points: tuple[str, ...] = ()
     """Tag of the point behind each asset's series, where there is one."""
 
@@ -96,6 +98,7 @@ class Maintenance:
         self._sum = {step: np.zeros((2, self._columns)) for step in self.rings}
         self._bucket: dict[float, float] = dict.fromkeys(self.rings, math.nan)
         self.held = np.zeros(self.width)
+        self.sway = np.concatenate([np.full(len(m.assets), m.sway) for m in monitors] or [[]])
         self.levels = np.concatenate([np.full(len(m.assets), m.level) for m in monitors] or [[]])
 
     def collect(
@@ -196,7 +199,7 @@ class Maintenance:
         times, values = times[kept][usable], ring[kept, 1 : 1 + self.width][usable]
         if len(times) < 0.5 * length_s / step:
             return
-        trend = fit_trend(times, values, covariates[usable])
+        trend = fit_trend(times, values, covariates[usable], self.sway)
         span = float(times[-1] - times[0])
         change = trend.slope * span
         certain = np.abs(trend.slope) / np.maximum(trend.slope_sigma, 1e-300)

@@ -2,8 +2,9 @@
 
 A cooling unit is lost, or all that run, or the load jumps. The room's control watches one rack's
 inlet sensor: ``ACT_K`` above what it reads now (27 °C at most) it runs every healthy unit, standby
-too, at full fan speed, and goes back once the reading is ``BACK_K`` above that again. The run is repeated in one batch with the sensor as it is, with a faster one,
-and with an ideal one; what differs is what the slow sensor costs.
+too, at full fan speed, and goes back once the reading is ``BACK_K`` above that again. The run is
+repeated in one batch with the sensor as it is, with a faster one, and with an ideal one; what
+differs is what the slow sensor costs.
 """
 
 from __future__ import annotations

@@ -45,6 +45,7 @@ NUDGE_S: Final = 600.0
 """Time constant of the state's correction: slow against the hall's air (about 2 min), so that
 parameter errors stay visible in the residuals (assumed)."""
 
+MACHINES: Final = frozenset({"crac", "chiller", "pump", "cdu", "tower"})
 SHOWN_LAG_S: Final = 2.0
 """Gaps are estimated for instruments slower than this."""
 
@@ -53,6 +54,7 @@ class PointResult(NamedTuple):
     """One followed point at the snapshot. ``predicted`` contains the learnt offset."""
 
     tag: str
+    kind: str
     unit: str
     measured: float
     predicted: float
@@ -140,6 +142,8 @@ class Tracker:
         self.sensors = SensorFilter(self.points.instruments(self.slow))
         self.watch = Watch(site, self.points, levels or {})
         self.maintenance = Maintenance(self.watch.monitors, self.watch.covariates)
+        self.frozen = False
+        """True: nothing is learnt and the state is not corrected, only predicted and judged."""
         self.at_s: float | None = None
         self.free_from: float | None = None
         self.shown: dict[Key, Floats] = {}
@@ -285,7 +289,7 @@ class Tracker:
         for block in self.blocks:
             local = self.filters[block.kind]
             keys = [(block.kind, f.quantity) for f in block.followed]
-            measured = np.stack([self._judged(key, values[key]) for key in keys], axis=1)
+            measured = np.stack([self._judged(key, values) for key in keys], axis=1)
             predicted = np.stack([self.shown[key][0] for key in keys], axis=1)
             sensitivity = np.zeros((*measured.shape, len(block.unknowns)))
             for column in range(len(block.unknowns)):
@@ -297,14 +301,18 @@ class Tracker:
             expected = predicted + np.einsum("nmp,np->nm", sensitivity, ahead)
             noise = np.stack([self._noise[key] * factors[key] for key in keys], axis=1)
             offset = local.offset.copy()
-            found = local.update(result.dt_s, measured - expected, sensitivity, noise)
+            found = local.update(
+                result.dt_s, measured - expected, sensitivity, noise, learn=not self.frozen
+            )
             shown = expected + offset
             for column, (key, what) in enumerate(zip(keys, block.followed, strict=True)):
                 self.step_score.add(".".join(key), measured[:, column], shown[:, column])
                 tags = self.points.columns[key].tags
                 result.points += [
                     PointResult(
-                        tags[row], what.unit, float(measured[row, column]),
+                        tags[row],
+                        block.kind,
+                        what.unit, float(measured[row, column]),
                         float(shown[row, column]), float(found.residual[row, column]),
                         float(found.sigma[row, column]), float(local.offset[row, column]),
                     )
@@ -314,12 +322,18 @@ class Tracker:
         if self.free_from is not None and not result.restarted:
             for key in self.keys:
                 free = self.shown[key][self.ensemble.free] + self.free_offset[key]
-                self.free_score.add(".".join(key), self._judged(key, values[key]), free)
+                self.free_score.add(".".join(key), self._judged(key, values), free)
 
-    def _judged(self, key: Key, measured: Floats) -> Floats:
-        """Without what the twin is told: racks whose power is an input are not judged by it."""
+    def _judged(self, key: Key, values: Mapping[Key, Floats]) -> Floats:
+        """Without what the twin is told (racks whose power is an input), and without what stands
+        still: a stopped unit says nothing of its coil, filter or fan.
+        """
+        measured = values[key]
         if key == ("rack", "power_w"):
             return np.where(self.inputs.bare_racks, np.nan, measured)
+        running = values.get((key[0], "running"))
+        if running is not None and key[0] in MACHINES:
+            return np.where(running < 0.5, np.nan, measured)
         return measured
 
     def _gaps(self, result: Update, values: dict[Key, Floats]) -> None:
@@ -349,6 +363,8 @@ class Tracker:
 
     def _correct(self, dt_s: float, values: dict[Key, Floats]) -> None:
         """Draw the state to the measured values, offsets taken off, over ``NUDGE_S``."""
+        if self.frozen:
+            return
         target = self.ensemble.one(0)
         seen: dict[Key, Floats] = {}
         for block in self.blocks:

@@ -9,9 +9,6 @@ import numpy as np
 from facilities.twin.site import Flags, Floats
 
 LEAST_SAMPLES: Final = 12
-AGREE: Final = 1.6
-"""With and without the covariates the slope must be the same up to this factor (assumed)."""
-
 HALVES: Final = 0.25
 """Each half must rise by at least this share of the whole slope, or it was a step (assumed)."""
 
@@ -19,8 +16,7 @@ HALVES: Final = 0.25
 class Trend(NamedTuple):
     """Each of shape (series,). ``slope`` per second; NaN where there are too few values.
 
-    ``steady`` tells that both halves go the same way, so that it is no step, and that load and
-    weather do not decide about the slope.
+    ``steady`` tells that both halves go the same way, so that it is no step.
     """
 
     value: Floats
@@ -31,27 +27,28 @@ class Trend(NamedTuple):
     steady: np.ndarray
 
 
-def fit_trend(times_s: Floats, values: Floats, covariates: Floats) -> Trend:
+def fit_trend(
+    times_s: Floats, values: Floats, covariates: Floats, sway: Floats | None = None
+) -> Trend:
     """Regress each series on time and on the covariates (load, weather).
 
     ``times_s`` is (k,), ``values`` (k, series) with NaN where nothing is known, ``covariates``
-    (k, c). What load or weather explain is no trend; where they go along with time, the error of
-    the slope grows accordingly. Errors are widened for the residuals' memory (AR(1)) and for
-    their wandering (random walk).
+    (k, c), scaled so that 1 is a large change. ``sway`` (series,) is how much of a series a change
+    of 1 plausibly explains (standard deviation; without it anything): what load or weather explain
+    within that is no trend, and where they go along with time the error of the slope grows
+    accordingly. Errors are widened for the residuals' memory (AR(1)) or wandering (random walk).
     """
     moment = times_s - times_s[-1]
     span = max(-float(moment[0]), 1.0)
-    design = np.column_stack([np.ones_like(moment), moment / span, _scaled(covariates)])
-    whole = _fit(design, values)
+    centred = covariates - covariates.mean(axis=0)
+    design = np.column_stack([np.ones_like(moment), moment / span, centred])
+    explains = np.full(values.shape[1], np.inf) if sway is None else sway
+    whole = _fit(design, values, explains)
     middle = len(moment) // 2
     halves = [_slopes(moment[part] / span, values[part] - _explained(design, whole, part))
               for part in (slice(None, middle), slice(middle, None))]  # fmt: skip
     slope = whole.beta[:, 1]
     steady = np.all([half * np.sign(slope) >= HALVES * np.abs(slope) for half in halves], axis=0)
-    bare = _fit(design[:, :2], values).beta[:, 1]
-    steady &= (bare * np.sign(slope) >= np.abs(slope) / AGREE) & (
-        np.abs(bare) <= AGREE * np.abs(slope)
-    )
     known = whole.samples >= LEAST_SAMPLES
     nothing = np.full(values.shape[1], np.nan)
     last = design[-1]
@@ -73,34 +70,35 @@ class _Fit(NamedTuple):
     samples: np.ndarray
 
 
-def _scaled(covariates: Floats) -> Floats:
-    """Covariates with mean 0 and spread 1; one that does not move is left at 0."""
-    centred = covariates - covariates.mean(axis=0)
-    spread = centred.std(axis=0)
-    return np.where(spread > 1e-9, centred / np.where(spread > 1e-9, spread, 1.0), 0.0)
-
-
-def _fit(design: Floats, values: Floats) -> _Fit:
+def _fit(design: Floats, values: Floats, sway: Floats) -> _Fit:
+    """Least squares twice: the second time with what the covariates may explain held to ``sway``,
+    now that the noise is known.
+    """
     known = np.isfinite(values)
     shown = np.where(known, values, 0.0)
-    weight = known.astype(np.float64)
-    normal = np.einsum("kd,ke,kn->nde", design, design, weight)
-    ridge = 1e-9 * np.maximum(np.trace(normal, axis1=1, axis2=2), 1e-9)
-    normal += ridge[:, None, None] * np.eye(design.shape[1])
-    inverse = np.linalg.inv(normal)
-    beta = np.einsum("nde,ke,kn->nd", inverse, design, shown)
-    left = np.where(known, values - design @ beta.T, 0.0)
     samples = known.sum(axis=0)
-    freedom = np.maximum(samples - design.shape[1], 1)
-    variance = (left**2).sum(axis=0) / freedom
-    both = known[1:] & known[:-1]
-    memory = np.where(both, left[1:] * left[:-1], 0.0).sum(axis=0) / np.maximum(
-        (left**2).sum(axis=0), 1e-300
-    )
-    memory = np.clip(memory, 0.0, 0.98)
-    wider = np.maximum(
-        variance * (1.0 + memory) / (1.0 - memory), _wandering(left, known) * samples**2 / 10.0
-    )
+    freedom = np.maximum(samples - 2, 1)
+    normal = np.einsum("kd,ke,kn->nde", design, design, known.astype(np.float64))
+    right = np.einsum("kd,kn->nd", design, shown)
+    size = np.maximum(np.trace(normal, axis1=1, axis2=2), 1e-9)
+    index = np.arange(2, design.shape[1])
+    weight = np.full(len(sway), 1e-9) * size
+    for _ in range(2):
+        held = normal + (1e-12 * size)[:, None, None] * np.eye(design.shape[1])
+        held[:, index, index] += weight[:, None]
+        inverse = np.linalg.inv(held)
+        beta = np.einsum("nde,ne->nd", inverse, right)
+        left = np.where(known, values - design @ beta.T, 0.0)
+        square = (left**2).sum(axis=0)
+        variance = square / freedom
+        both = known[1:] & known[:-1]
+        memory = np.where(both, left[1:] * left[:-1], 0.0).sum(axis=0) / np.maximum(square, 1e-300)
+        memory = np.clip(memory, 0.0, 0.98)
+        wider = np.maximum(
+            variance * (1.0 + memory) / (1.0 - memory),
+            _wandering(left, known) * samples**2 / 10.0,
+        )
+        weight = np.maximum(variance / sway**2, 1e-9 * size)
     return _Fit(beta, inverse * wider[:, None, None], samples)
 
 

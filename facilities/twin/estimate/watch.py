@@ -63,45 +63,59 @@ class Watch:
 
         def add(
             what: What, kind: str, parameter: str, unit: str, direction: int, floor: float,
-            level: float, says: str, quantity: str = "",
+            level: float, says: str, sway: float, quantity: str = "",
         ) -> None:  # fmt: skip
             column = points.columns.get((kind, quantity))
             tags = column.tags if column else ()
             monitors.append(
-                Monitor(what, site.tags(kind), parameter, unit, direction, floor, level, says, tags)
+                Monitor(
+                    what,
+                    site.tags(kind),
+                    parameter,
+                    unit,
+                    direction,
+                    floor,
+                    level,
+                    says,
+                    sway,
+                    tags,
+                )
             )
 
         add("filter", "crac", "filter resistance", "times clean", 1, 0.1, np.inf,
-            "the air filter fouls", "filter_dp_pa")  # fmt: skip
+            "the air filter fouls", 0.03, "filter_dp_pa")  # fmt: skip
         add("fan", "crac", "fan efficiency", "of new", -1, 0.05, FAN_EFFICIENCY,
-            "the fan needs more power for the same air", "power_w")  # fmt: skip
+            "the fan needs more power for the same air", 0.01, "power_w")  # fmt: skip
         add("fan", "crac", "fan speed short of its setpoint", "%", 1, 2.0, FAN_SHORT_PCT,
-            "the fan no longer reaches its setpoint", "fan_speed_pct")  # fmt: skip
+            "the fan no longer reaches its setpoint", 0.3, "fan_speed_pct")  # fmt: skip
         add("coil", "crac", "coil UA", "of rated", -1, 0.08, COIL_UA,
-            "the coil fouls", "valve_pct")  # fmt: skip
+            "the coil fouls", 0.05, "valve_pct")  # fmt: skip
         add("paste", "gpu", "thermal resistance", "times new", 1, 0.08, np.inf,
-            "paste or heat sink decays", "temp_c")  # fmt: skip
+            "paste or heat sink decays", 0.03, "temp_c")  # fmt: skip
         battery = levels.get(("ups", "battery_resistance_mohm"), np.inf)
         first = site.attribute("ups", "battery_resistance_mohm", np.nan)
         if not np.isfinite(battery) and np.isfinite(first).any():
             battery = BATTERY_TIMES * float(np.nanmean(first))
         floor = 0.02 * float(np.nanmean(first)) if np.isfinite(first).any() else 3.0
         add("battery", "ups", "battery resistance", "mOhm", 1, floor, battery,
-            "the battery weakens", "battery_resistance_mohm")  # fmt: skip
+            "the battery weakens", 0.3, "battery_resistance_mohm")  # fmt: skip
         for kind, quantity in SENSORS:
             unit, size = ("L/s", 1.5) if quantity == "flow_lps" else ("K", SENSOR_K)
-            add("sensor", kind, f"{quantity} against the twin", unit, 0, 0.25 * size, size,
-                "the sensor drifts", quantity)  # fmt: skip
+            add("sensor", kind, f"{quantity} against the twin", unit, 0, 0.4 * size, size,
+                "the sensor drifts", 0.15 * size, quantity)  # fmt: skip
         self.monitors = tuple(monitors)
 
     def load(self, values: Mapping[Key, Floats]) -> Floats:
-        """Covariates: what moves model errors without anything wearing out, (4,)."""
+        """Covariates: what moves model errors without anything wearing out, (4,). One of each is
+        much: a fifth of the IT load, 5 K of wet bulb, 10 % of fan speed, 2 K of setpoint.
+        """
+        it_w = _mean(values, ("hall", "it_power_w"))
         return np.array(
             [
-                _mean(values, ("hall", "it_power_w")),
-                _mean(values, ("weather", "wet_bulb_c"), 0.0),
-                _mean(values, ("crac", "fan_speed_pct")),
-                _mean(values, ("crac", "supply_sp_c"), 0.0),
+                5.0 * np.log(max(it_w, 1.0)) if np.isfinite(it_w) else np.nan,
+                _mean(values, ("weather", "wet_bulb_c"), 0.0) / 5.0,
+                _mean(values, ("crac", "fan_speed_pct")) / 10.0,
+                _mean(values, ("crac", "supply_sp_c"), 0.0) / 2.0,
             ]
         )
 

@@ -27,6 +27,7 @@ class Solved:
     speed: Floats
     reasons: Floats
     held: Floats
+    thermal_mhz: Floats
 
 
 class Limits:
@@ -100,7 +101,7 @@ class Limits:
     def solve(
         self,
         temp_c: Floats,
-        clock_mhz: Floats,
+        thermal_mhz: Floats,
         drive: Drive,
         *,
         util: Floats,
@@ -129,9 +130,10 @@ class Limits:
             reasons += over * float(Reason.SW_POWER_CAP)
 
         rise = gain_k_per_w + die_k_per_w
+        stepped = clock
         if self._too_hot(rest_c + power * rise, die_k_per_w, power).any():
             hot = _Heat(self, activity, leakage, rest_c, rise, dt_s)
-            clock, power, reasons, held = hot.solve(clock, power, reasons, clock_mhz)
+            clock, power, reasons, held, stepped = hot.solve(clock, power, reasons, thermal_mhz)
 
         brake = drive["server", "power_brake"]
         if brake.any():
@@ -149,7 +151,7 @@ class Limits:
             clock = np.where(idle, resting, clock)
             power = np.where(idle, self.power(clock, activity, leakage), power)
             reasons = np.where(idle, float(Reason.GPU_IDLE), reasons)
-        return Solved(power, clock, speed, reasons, held)
+        return Solved(power, clock, speed, reasons, held, stepped)
 
     def _too_hot(self, temp_c: Floats, die: Floats, power: Floats) -> Flags:
         memory = temp_c + power * self._die_to_memory
@@ -185,7 +187,8 @@ class _Heat:
 
     def solve(
         self, clock: Floats, power: Floats, reasons: Floats, before_mhz: Floats
-    ) -> tuple[Floats, Floats, Floats, Floats]:
+    ) -> tuple[Floats, Floats, Floats, Floats, Floats]:
+        """Clock, power, reasons, share under hardware slowdown, clock of the software control."""
         limits, layout, p = self.limits, self.limits.layout, self.limits.p
         # the power that ends the step at the maximum operating temperature of die or memory
         allowed = np.minimum(
@@ -199,6 +202,7 @@ class _Heat:
             before_mhz - np.asarray(p.thermal_mhz_per_s) * self.dt_s, limits._floor
         )
         software = np.minimum(np.maximum(wanted, slowest), clock)
+        stepped = np.where(hot, software, layout.max_clock)
         clock = np.where(hot, software, clock)
         power = np.where(hot, limits.power(clock, self.activity, self.leakage), power)
         reasons = reasons + hot * float(Reason.SW_THERMAL_SLOWDOWN)
@@ -217,7 +221,7 @@ class _Heat:
             clock = clock + (half - clock) * held
             power = power + (half_w - power) * held
             reasons = np.where(over, _with(reasons, _HW_THERMAL), reasons)
-        return clock, power, reasons, held
+        return clock, power, reasons, held, stepped
 
 
 def _with(reasons: Floats, bits: float) -> Floats:

@@ -230,7 +230,11 @@ class _Stepper:
         if number % self.thermal_every == 0:
             memory = s.sensed_c + limits._die_to_memory * s.average_w
             margin = np.minimum(layout.max_op_c - s.sensed_c, layout.memory_max_op_c - memory)
-            moved = self._moved(s.thermal_clock_mhz, margin > k.thermal_band_k, margin <= 0.0)
+            down = margin <= 0.0
+            # from the clock in force; never up while hardware holds the clock
+            begin = np.minimum(s.thermal_clock_mhz, s.power_clock_mhz)
+            begin = np.where(down, begin, s.thermal_clock_mhz)
+            moved = self._moved(begin, (margin > k.thermal_band_k) & (s.held == 0), down)
             s.thermal_clock_mhz = np.maximum(moved, limits._floor)
         hot = s.sensed_c >= layout.slowdown_c
         still = s.sensed_c > layout.slowdown_c - self.loop.p.release_k

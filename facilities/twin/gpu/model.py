@@ -32,6 +32,8 @@ class GpuState(PartState):
     power_w: Floats
     util: Floats
     clock_mhz: Floats
+    thermal_mhz: Floats
+    """Where the software thermal control has stepped to."""
     speed: Floats
     """Clock that work gets over the unthrottled clock; 0 when lost or without power."""
     reasons: Floats
@@ -75,6 +77,7 @@ class Gpu:
             power_w=np.repeat(self.layout.max_w[None] * 0.8, members, axis=0),
             util=np.clip(drive["gpu", "demand"], 0.0, 1.0),
             clock_mhz=np.repeat(self.layout.max_clock[None], members, axis=0),
+            thermal_mhz=np.repeat(self.layout.max_clock[None], members, axis=0),
             speed=full(gpus, 1.0),
             reasons=full(gpus, 0.0),
             held=full(gpus, 0.0),
@@ -133,7 +136,7 @@ class Gpu:
 
         result = self.limits.solve(
             state.temp_c,
-            state.clock_mhz,
+            state.thermal_mhz,
             drive,
             util=util,
             rest_c=rest,
@@ -147,6 +150,7 @@ class Gpu:
         state.speed = result.speed * alive
         state.reasons = result.reasons * alive
         state.held = result.held * alive
+        state.thermal_mhz = result.thermal_mhz
         state.sink_c = rest + state.power_w * gain
         state.temp_c = state.sink_c + state.power_w * die
         if float((state.temp_c - layout.shutdown_c).max()) >= 0.0:

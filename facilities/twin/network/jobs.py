@@ -77,6 +77,9 @@ class Jobs:
             server_of[server_of >= 0], minlength=count
         ).astype(np.float64)
         self.order = _places(site, fabric)
+        tags = site.tags("server")
+        #: storage that each group saves to and reads from: what its first server reaches
+        self.stores = [fabric.stores(tags[group.servers[0]]) for group in self.groups]
 
     def column(self, name: str) -> Floats:
         """One attribute of every group, shape (1, groups)."""

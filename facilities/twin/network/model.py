@@ -184,6 +184,11 @@ class Network:
         share = drive["link", "capacity"] * (drive["link", "enabled"] > 0.5) * state.link_health
         return self._solve(share, state.background_gbps, drive["server", "in_service"])[0]
 
+    def plan(self, state: NetworkState, drive: Drive) -> Plan:
+        """What the first member's jobs put on the fabric in a step."""
+        share = drive["link", "capacity"] * (drive["link", "enabled"] > 0.5) * state.link_health
+        return self._plan(np.concatenate([share[0] > 0, drive["server", "in_service"][0] > 0.5]))
+
     def _advance(
         self,
         state: NetworkState,

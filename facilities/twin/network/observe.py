@@ -33,18 +33,21 @@ def observe_links(network: Network, state: NetworkState, readings: Mapping[Key, 
     up = readings.get(("link", "up"), unknown)
     errors = readings.get(("link", "error_rate"), unknown)
     util = readings.get(("link", "util_pct"), unknown) / 100.0
-    health = np.where(np.nan_to_num(up, nan=1.0) > 0.5, 1.0, 0.0)
+    enabled = np.nan_to_num(readings.get(("link", "enabled"), unknown), nan=1.0) > 0.5
+    # a link that is switched off says nothing about its health
+    health = np.where((np.nan_to_num(up, nan=1.0) > 0.5) | ~enabled, 1.0, 0.0)
     suspects = np.nonzero(
         (np.nan_to_num(errors) > network.parameters.errors_limit) & (health > 0) & np.isfinite(util)
     )[1]
     drive = _as_drive(network, state)
+    drive["link", "enabled"][:] = enabled
     for link in suspects:
         health[0, link] = _health(network, drive, health, int(link), float(util[0, link]))
     state.link_health = np.repeat(health, state.members, axis=0)
     state.background_gbps = np.zeros((state.members, links))
     expected = _expected(network, drive, health)
     seen = util * health * network.link_ratings
-    background = np.where(np.isfinite(seen), seen - expected.link_gbps, 0.0)
+    background = np.where(np.isfinite(seen) & enabled, seen - expected.link_gbps, 0.0)
     state.background_gbps = np.repeat(background, state.members, axis=0)
 
 

@@ -35,17 +35,17 @@ class Terms(NamedTuple):
     def of(cls, solution: Solution, jobs: Jobs, constants: NetworkConstants) -> Terms:
         """Add what happens over NVLink to what happens between servers."""
         inside, around = inside_time_s(jobs, constants)
-        between = solution.comm_s + around
         possible = (
             np.isfinite(solution.comm_s)
             & np.isfinite(solution.data_s)
             & np.isfinite(solution.pause_share)
             & (solution.servers > 0)
         )
+        between = np.where(possible, solution.comm_s, 0.0) + around
         data = np.where(possible, solution.data_s, 0.0)
         return cls(
-            np.where(possible, jobs.column("overlap") * between, 0.0),
-            np.where(possible, between + inside, 0.0),
+            jobs.column("overlap") * between,
+            between + inside,
             data if data.any() else None,
             1.0 + np.where(possible, solution.pause_share, 0.0),
             possible,

@@ -40,7 +40,6 @@ def make_plan(
     """Route every group's collectives, checkpoints and data over the arcs that are up."""
     tags = jobs.site.tags("server")
     place = [fabric.node.get(tag, -1) for tag in tags]
-    stores = [fabric.node[tag] for tag in jobs.site.tags("storage") if tag in fabric.node]
     rows: dict[str, list[tuple[int, int, int, float]]] = {"send": [], "save": [], "load": []}
     groups = len(jobs.groups)
     sent, between, alive = np.zeros(groups), np.zeros(groups), np.zeros(groups)
@@ -60,7 +59,8 @@ def make_plan(
             rows["send"].append((place[source], place[target], index, 8 * size))
             outgoing[source] = outgoing.get(source, 0.0) + 8 * size
         sent[index] = max(outgoing.values(), default=0.0)
-        for server in servers if place[servers[0] if servers else 0] >= 0 else ():
+        for server in servers:
+            stores = [fabric.node[tag] for tag in jobs.stores[index]] if place[server] >= 0 else []
             for store in stores:
                 part = 8 / (len(servers) * len(stores))
                 if group.checkpoint_gb and group.checkpoint_every_s:

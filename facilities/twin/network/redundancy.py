@@ -204,16 +204,16 @@ def shape_of(fabric: Fabric) -> str:
     )
     if len(graph) < 2:
         return "single switch" if len(graph) else "none"
-    degrees = sorted(degree for _, degree in graph.degree())
-    if len(graph) > 2 and degrees[0] == degrees[-1] == 2 and nx.is_connected(graph):
-        return "ring"
-    if len(graph) > 2 and degrees[:-1] == [1] * (len(graph) - 1) and degrees[-1] > 1:
-        return "star"
     kinds = {tag: fabric.site.locate(tag).kind for tag in graph}
     if set(kinds.values()) == {"leaf", "spine"} and all(
         kinds[a] != kinds[b] for a, b in graph.edges
     ):
         return "leaf–spine"
+    degrees = sorted(degree for _, degree in graph.degree())
+    if len(graph) > 2 and degrees[0] == degrees[-1] == 2 and nx.is_connected(graph):
+        return "ring"
+    if len(graph) > 2 and degrees[:-1] == [1] * (len(graph) - 1) and degrees[-1] > 1:
+        return "star"
     return "mesh"
 
 

@@ -56,10 +56,9 @@ def route(
     shape = (flows, fabric.arcs)
     blocked = np.zeros(flows, dtype=bool)
     entries: list[tuple[Ints, Ints, Floats, Floats]] = []
-    part_of = np.full(len(fabric.nodes), -1, dtype=np.int64)
+    part_of = fabric.part_of
     place = np.zeros(len(fabric.nodes), dtype=np.int64)
-    for number, part in enumerate(fabric.parts):
-        part_of[part.nodes] = number
+    for part in fabric.parts:
         place[part.nodes] = np.arange(len(part.nodes))
     where = part_of[pairs.source]
     apart = where != part_of[pairs.target]

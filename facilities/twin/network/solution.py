@@ -72,9 +72,8 @@ def solve(
         save_s = _slowest(plan.checkpoint.worst, free)
         data_s = _slowest(plan.data.worst, free)
         sizes = jobs.column("checkpoint_gb"), jobs.column("data_gb")
-        write, read = _storage_limits(jobs)
-        save_s = np.maximum(save_s, sizes[0] / write)
-        data_s = np.maximum(data_s, sizes[1] / read)
+        save_s = np.maximum(save_s, sizes[0] / _storage_limits(jobs, "write_gb_s"))
+        data_s = np.maximum(data_s, sizes[1] / _storage_limits(jobs, "read_gb_s"))
         every = jobs.column("checkpoint_every_s")
         saves = (every > 0) & (sizes[0] > 0) & (servers > 0)
         pause = np.where(saves, save_s / np.maximum(every, 1e-9), 0.0)
@@ -112,12 +111,13 @@ def _slowest(load_gb: csr_array, capacity_gbps: Floats) -> Floats:
     return result
 
 
-def _storage_limits(jobs: Jobs) -> tuple[float, float]:
-    """GB/s that all storage writes and reads; unlimited where it does not say."""
-    site = jobs.site
-    write = site.attribute("storage", "write_gb_s", np.inf).sum()
-    read = site.attribute("storage", "read_gb_s", np.inf).sum()
-    return float(write) or np.inf, float(read) or np.inf
+def _storage_limits(jobs: Jobs, name: str) -> Floats:
+    """(1, groups): GB/s that each group's storage takes or gives; unlimited where not said."""
+    rates = dict(
+        zip(jobs.site.tags("storage"), jobs.site.attribute("storage", name, np.inf), strict=True)
+    )
+    found = [sum(rates[tag] for tag in stores) or np.inf for stores in jobs.stores]
+    return np.array([found], dtype=np.float64).reshape(1, -1)
 
 
 def inside_time_s(jobs: Jobs, constants: NetworkConstants) -> tuple[Floats, Floats]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..drive import Drive
-from ..site import Floats, SiteError
+from ..site import Floats, Ints, SiteError
 from .model import Network
 from .state import NetworkState
 
@@ -121,7 +121,7 @@ def spread(
     )
 
 
-def bottleneck(network: Network, arcs: Floats, job: int, gbps: Floats) -> tuple[str, float]:
+def bottleneck(network: Network, arcs: Ints, job: int, gbps: Floats) -> tuple[str, float]:
     """The arc that holds a job back and its servers' pace in Gb/s; empty where nothing does."""
     for index, group in enumerate(network.jobs.groups):
         if group.job == job and arcs[index] >= 0:

@@ -119,6 +119,23 @@ class Fabric:
             found.append(Part(members, arcs, tail, head, self.is_switch[members]))
         return found
 
+    @cached_property
+    def part_of(self) -> Ints:
+        """The connected part of every node, shape (nodes,)."""
+        numbers = np.zeros(len(self.nodes), dtype=np.int64)
+        for number, part in enumerate(self.parts):
+            numbers[part.nodes] = number
+        return numbers
+
+    def stores(self, tag: str) -> list[str]:
+        """Storage that a host is connected to in the healthy fabric."""
+        own = self.part_of[self.node[tag]] if tag in self.node else -1
+        return [
+            store
+            for store in self.site.tags("storage")
+            if store in self.node and self.part_of[self.node[store]] == own
+        ]
+
     def label(self, arc: int) -> str:
         """An arc as people read it, with its direction."""
         edge = self.edges[arc // 2]

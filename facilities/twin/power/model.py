@@ -118,6 +118,7 @@ class Power:
             fuel=filled(f.generators, self.constants.fuel),
             utility_w=filled(f.utilities),
             utility_back_s=filled(f.utilities, 1e6),
+            implied_w=filled(1),
             on_generator=filled(f.targets),
         )
 
@@ -291,6 +292,7 @@ class Power:
     def balance(self, state: PowerState) -> PowerBalance:
         """What came in, was used, lost and stored in the last step."""
         in_w = state.utility_w.sum(axis=1) + state.generator_w.sum(axis=1)
+        in_w += state.implied_w[:, 0]
         served_w = state.load_w.sum(axis=1)
         loss_w = state.pdu_loss_w.sum(axis=1) + state.ups_loss_w.sum(axis=1)
         stored_w = state.ups_stored_w.sum(axis=1)

@@ -106,6 +106,9 @@ class Sources:
 
     def share_out(self, state: PowerState, demand_w: Floats, drive: Drive, dt_s: float) -> None:
         """Split what the targets draw from mains, (M, T), over feeds and generators."""
+        if not self.feeds.has_sources:
+            state.implied_w = demand_w.sum(axis=1, keepdims=True)
+            return
         if not state.on_generator.any():
             state.generator_w = np.zeros_like(state.generator_w)
             on_utility = demand_w

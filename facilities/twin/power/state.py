@@ -80,6 +80,8 @@ class PowerState(PartState):
     utility_w: Floats
     utility_back_s: Floats
     """Seconds that the feed has been present (M, N)."""
+    implied_w: Floats
+    """Drawn from a feed that the data list does not have: 0 where it has any source (M, 1)."""
     on_generator: Floats
     """1: this target's transfer switch stands on the generators (M, target)."""
 

@@ -61,8 +61,9 @@ def test_it_carries_a_slow_link_through_to_the_heat():
     assert job[-1] > 1.15 * job[0]
     power = course.of("rack-1-03", "power_w")[:, 0]
     assert power[-1] < power[0] - 200
-    outlet = course.of("rack-1-03", "outlet_c")[:, 0]
-    assert outlet[-1] < outlet[0] - 0.1
+    # its fans slow down too, so the outlet tells little: the hall does
+    returning = course.of("crac-1", "return_c")[:, 0]
+    assert returning[-1] < returning[0] - 0.05
     other = course.of("rack-2-03", "power_w")[:, 0]
     assert abs(other[-1] - other[0]) < 50
 
@@ -139,9 +140,7 @@ def test_it_bands_the_result_by_draws_that_all_variants_share():
 
 def test_it_records_only_what_is_asked_and_tells_its_progress():
     shares: list[float] = []
-    course = _run(
-        duration_s=120, record=[("rack", "inlet_c")], every_s=30, progress=shares.append
-    )
+    course = _run(duration_s=120, record=[("rack", "inlet_c")], every_s=30, progress=shares.append)
     assert list(course.values) == [("rack", "inlet_c")]
     assert course.times_s.tolist() == [0, 30, 60, 90, 120]
     assert shares == [0.25, 0.5, 0.75, 1.0]
@@ -211,8 +210,15 @@ def test_it_takes_its_state_from_instruments():
 
 
 def test_it_observes_what_little_there_is():
-    state, drive = TWIN.observe({"rack-1-03.inlet_c": 23.5, "unknown.tag": 1.0, "crac-1.fault": 2.0,
-                                 "crac-1.fan_speed_pct": 45.0, "rack-1-04.inlet_c": float("nan")})
+    state, drive = TWIN.observe(
+        {
+            "rack-1-03.inlet_c": 23.5,
+            "unknown.tag": 1.0,
+            "crac-1.fault": 2.0,
+            "crac-1.fan_speed_pct": 45.0,
+            "rack-1-04.inlet_c": float("nan"),
+        }
+    )
     assert state.thermal.inlet_c[0, 2] == 23.5
     assert np.isfinite(state.thermal.inlet_c).all()
     assert drive["crac", "fan_limit"][0, 0] == 0.45

@@ -15,7 +15,7 @@ def monitor(**changes: object) -> Monitor:
     values = {
         "what": "filter", "assets": ("crac-1", "crac-2"), "parameter": "filter resistance",
         "unit": "times clean", "direction": 1, "floor": 0.1, "level": 2.0,
-        "says": "the air filter fouls",
+        "says": "the air filter fouls", "sway": 0.2,
     } | changes  # fmt: skip
     return Monitor(**values)  # type: ignore[arg-type]
 

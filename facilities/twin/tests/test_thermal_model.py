@@ -265,7 +265,11 @@ def test_it_repeats_a_site_side_by_side():
 
 def _two_halls_one_loop() -> Site:
     assets = [AssetRecord("ch", "chiller", attributes={"cooling_w": 200_000})]
-    assets += [AssetRecord("p", "pump"), AssetRecord("a", "hall", "a"), AssetRecord("b", "hall", "b")]
+    assets += [
+        AssetRecord("p", "pump"),
+        AssetRecord("a", "hall", "a"),
+        AssetRecord("b", "hall", "b"),
+    ]
     links = [LinkRecord("ch", "p", "cooling", {})]
     for hall in "ab":
         for number in range(4):

@@ -5,7 +5,7 @@ import psychrolib
 import pytest
 
 from facilities.twin.drive import Drive
-from facilities.twin.read import read_site
+from facilities.twin.read import multiplied, read_site
 from facilities.twin.site import AssetRecord, LinkRecord, Site, SiteError
 from facilities.twin.thermal import ENVELOPES, Thermal, ThermalConstants, envelope_of
 from facilities.twin.thermal.envelope import outside
@@ -141,6 +141,17 @@ def _stepped(drive, seconds, **changes):
     return thermal, state
 
 
+def test_it_sizes_every_array():
+    """A step keeps the shape that the start gives to every array of the state."""
+    site = multiplied(read_site(), 2)
+    drive = Drive(site, members=3)
+    start = Thermal(site).initial(drive).to_arrays()
+    after = _stepped(drive, 10)[1].to_arrays()
+    assert {name: array.shape for name, array in start.items()} == {
+        name: array.shape for name, array in after.items()
+    }
+
+
 def test_it_obeys_the_fan_laws():
     drive = Drive(read_site(), members=2)
     drive["crac", "fan_speed_sp_pct"][0] = 100.0
@@ -176,7 +187,7 @@ def test_it_gains_little_from_a_second_pump():
 def test_it_changes_over_to_the_standby_pump_and_back():
     drive = Drive(read_site())
     drive.set("chwp-1", "tripped", 1.0)
-    thermal, state = _stepped(drive, 60)
+    _, state = _stepped(drive, 60)
     assert state.pump_running[0].tolist() == [0.0, 1.0]
     assert state.flow_lps[0, 1] == pytest.approx(12.0, rel=1e-2)
     assert state.chiller_w.sum() == 0.0  # the flow switch stopped it: 60 s to restart
@@ -200,7 +211,9 @@ def test_it_takes_liquid_heat_through_the_cdu():
     assert values["cdu", "supply_c"][0, 0] == pytest.approx(32.0, abs=0.1)
     # 14.85 kW in 0.84 L/s is 4.22 K
     assert values["cdu", "return_c"][0, 0] == pytest.approx(32.0 + heat / (0.84 * 4186), abs=0.1)
-    assert values["cdu", "cooling_w"][0, 0] == pytest.approx(heat + state.cdu_power_w[0, 0], rel=5e-3)
+    assert values["cdu", "cooling_w"][0, 0] == pytest.approx(
+        heat + state.cdu_power_w[0, 0], rel=5e-3
+    )
 
 
 def test_it_refuses_cold_plates_without_a_cdu():

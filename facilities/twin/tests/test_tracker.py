@@ -7,7 +7,7 @@ import pytest
 
 from facilities.twin.coupled import Parameters
 from facilities.twin.estimate.read import read_specs
-from facilities.twin.estimate.tracker import MAX_GAP_S, Tracker
+from facilities.twin.estimate.tracker import Tracker
 from facilities.twin.read import read_site
 from facilities.twin.tests.plants import Plant
 from facilities.twin.thermal import ThermalConstants

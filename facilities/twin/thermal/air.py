@@ -7,15 +7,32 @@ the temperature with which it enters the next: heat is neither lost nor made.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
-from facilities.twin.drive import Drive
 from facilities.twin.site import Floats
 
+from .commands import Commands
 from .constants import ThermalConstants
 from .layout import Layout
 from .state import ThermalState
 from .units import UnitFlows
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Heat capacities divided by the width of a step, W/K; the walls' shares of their balance."""
+
+    dt_s: float
+    aisle: Floats | float
+    rack: Floats
+    coil: Floats | float
+    room: Floats
+    wall: Floats  # share of the wall's own past in its new temperature
+    outer: Floats  # of the building
+    inner: Floats  # of the room
+    still: Floats  # what holds the room's temperature besides the air
 
 
 class Air:
@@ -30,6 +47,7 @@ class Air:
         self.wall_w_k = layout.hall_racks * c.wall_w_k_per_rack
         self.envelope_w_k = layout.hall_racks * c.envelope_w_k_per_rack
         self.single = layout.halls == 1
+        self._kept: Rates | None = None
 
     def reaching(self, stream: Floats) -> Floats:
         """What of the units' streams (M, C) reaches each rack (M, R)."""
@@ -49,7 +67,7 @@ class Air:
     def step(
         self,
         s: ThermalState,
-        drive: Drive,
+        k: Commands,
         flows: UnitFlows,
         *,
         rack_w: Floats,
@@ -58,21 +76,20 @@ class Air:
         dt_s: float,
     ) -> None:
         """Advance by ``dt_s``. ``rack_w`` is what the racks give to the air."""
-        c, per_s = self.c, 1.0 / dt_s
-        units = self.layout.cracs
+        c, per, layout = self.c, self._rates(dt_s), self.layout
+        units, air_w_k = layout.cracs, flows.air_w_k
         # streams in W/K: what each rack draws, what reaches it, what it takes of that
         flow = np.maximum(rack_airflow_m3s, c.least_rack_flow_m3s)
         s.rack_flow_m3s = flow
         draw = flow * self.volume_j_m3k
-        reach = self.reaching(flows.air_w_k)
+        reach = self.reaching(air_w_k)
         cover = reach / draw
-        squared = cover * cover
         # x / (1 + x⁴)^(1/4): all of a scarce supply, at most the rack's own flow
-        cover /= np.sqrt(np.sqrt(1.0 + squared * squared))
-        mixing = drive["rack", "mixing_extra"] + c.mixing
-        mixing = mixing + self.at_racks(drive["hall", "containment_open"] * c.containment_mixing)
-        np.minimum(np.maximum(mixing, 0.0, out=mixing), 0.95, out=mixing)
-        cover *= 1.0 - mixing
+        fourth = cover * cover
+        fourth *= fourth
+        fourth += 1.0
+        cover /= np.sqrt(np.sqrt(fourth, out=fourth), out=fourth)
+        cover *= k.fresh
         s.recirculation = 1.0 - cover
         taken = draw * cover
         hot = draw - taken
@@ -80,61 +97,94 @@ class Air:
         hot -= own
 
         # outlet = gain · inlet + rise
-        keep = self.rack_j_k * per_s
-        through = keep + draw
+        through = per.rack + draw
         gain = draw / through
-        rise = (keep * s.outlet_c + rack_w) / through
-        # inlet = (aisle + taken · mixed + hot · room) / held
-        aisle = c.aisle_j_k * per_s
-        held = aisle + draw - own * gain
-        start = (aisle * s.inlet_c + own * rise) / held
+        rise = per.rack * s.outlet_c
+        rise += rack_w
+        rise /= through
+        # inlet = start + taken · mixed + hot · room
+        held = own * gain
+        np.subtract(draw, held, out=held)
+        held += per.aisle
+        start = own * rise
+        start += per.aisle * s.inlet_c
+        start /= held
         # supply = base + slope · room; units at rest exchange with the room through their casing
-        coil = c.coil_j_k * per_s
-        casing = (flows.air_w_k <= 0.0) * c.stopped_w_k
+        casing = (air_w_k <= 0.0) * c.stopped_w_k
         exchange = flows.exchange_w_k[:, :units]
-        water = s.water_supply_c.take(self.layout.loop_of["crac"], axis=1)
-        into = flows.air_w_k + casing
-        kept = coil + into
-        base = (coil * s.supply_c + s.crac_power_w + exchange * water) / kept
+        water = s.water_supply_c.take(layout.loop_of["crac"], axis=1)
+        into = air_w_k + casing
+        kept = into + per.coil
+        base = per.coil * s.supply_c
+        base += s.crac_power_w
+        base += exchange * water
+        base /= kept
         slope = (into - exchange) / kept
-        # mixed supply at the tiles = level + part · room, times what reaches
-        both = self.reaching(
-            np.concatenate([flows.air_w_k * base, flows.air_w_k * slope], axis=0)
-        )
+        # mixed supply at the tiles = level + part · room
+        members = len(flow)
+        both = self.reaching(np.concatenate([air_w_k * base, air_w_k * slope], axis=0))
         scale = 1.0 / np.maximum(reach, 1e-9)
-        level, part = both[: s.members] * scale, both[s.members :] * scale
-        taken /= held
-        inlet_0 = start + taken * level
-        inlet_1 = (hot / held) + taken * part
-        taken *= held
+        level, part = both[:members] * scale, both[members:] * scale
+        share = taken / held
+        inlet_0 = share * level
+        inlet_0 += start
+        inlet_1 = share * part
+        inlet_1 += hot / held
 
         # room: streams that arrive less streams that leave
         exhaust, bypass = draw - own, reach - taken
-        fixed = exhaust * (gain * inlet_0 + rise) + bypass * level
-        sloped = hot - exhaust * (gain * inlet_1) - bypass * part
-        sum_0 = fixed @ self.layout.hall_rack
-        sum_1 = sloped @ self.layout.hall_rack
-        sum_0 += (casing * base) @ self.layout.hall_crac
-        sum_1 += (into - casing * slope) @ self.layout.hall_crac
-        room, wall = self.room_j_k * per_s, self.wall_j_k * per_s
-        wall_kept = wall + self.wall_w_k + self.envelope_w_k
-        wall_0 = (wall * s.wall_c + self.envelope_w_k * drive["hall", "building_c"]) / wall_kept
-        wall_1 = self.wall_w_k / wall_kept
-        room_c = (room * s.room_c + sum_0 + self.wall_w_k * wall_0 + loss_w) / (
-            room + sum_1 + self.wall_w_k * (1.0 - wall_1)
-        )
+        fixed = gain * inlet_0
+        fixed += rise
+        fixed *= exhaust
+        fixed += bypass * level
+        exhaust *= gain
+        exhaust *= inlet_1
+        hot -= exhaust
+        hot -= bypass * part
+        sum_0 = fixed @ layout.hall_rack
+        sum_0 += (casing * base) @ layout.hall_crac
+        sum_1 = hot @ layout.hall_rack
+        sum_1 += (into - casing * slope) @ layout.hall_crac
+        wall_0 = per.wall * s.wall_c + per.outer * k.building_c
+        sum_0 += per.room * s.room_c
+        sum_0 += self.wall_w_k * wall_0
+        sum_0 += loss_w
+        room_c = sum_0 / (sum_1 + per.still)
 
         at_rack, at_unit = self.at_racks(room_c), self.at_units(room_c)
         s.room_c = room_c
-        s.wall_c = wall_0 + wall_1 * room_c
+        s.wall_c = wall_0 + per.inner * room_c
         s.supply_c = base + slope * at_unit
-        s.inlet_c = inlet_0 + inlet_1 * at_rack
-        s.outlet_c = gain * s.inlet_c + rise
+        inlet_1 *= at_rack
+        inlet_0 += inlet_1
+        s.inlet_c = inlet_0
+        s.outlet_c = gain * inlet_0 + rise
         heat = exchange * (at_unit - water)
         s.unit_heat_w = (
-            np.concatenate([heat, s.unit_heat_w[:, units:]], axis=1) if self.layout.cdus else heat
+            np.concatenate([heat, s.unit_heat_w[:, units:]], axis=1) if layout.cdus else heat
         )
 
-    def to_building_w(self, s: ThermalState, drive: Drive) -> Floats:
+    def _rates(self, dt_s: float) -> Rates:
+        """Heat capacities over the step, W/K, kept for the width used last."""
+        if self._kept is None or self._kept.dt_s != dt_s:
+            c = self.c
+            wall = self.wall_j_k / dt_s
+            held = wall + self.wall_w_k + self.envelope_w_k
+            inner = self.wall_w_k / held
+            room = self.room_j_k / dt_s
+            self._kept = Rates(
+                dt_s=dt_s,
+                aisle=c.aisle_j_k / dt_s,
+                rack=self.rack_j_k / dt_s,
+                coil=c.coil_j_k / dt_s,
+                room=room,
+                wall=wall / held,
+                outer=self.envelope_w_k / held,
+                inner=inner,
+                still=room + self.wall_w_k * (1.0 - inner),
+            )
+        return self._kept
+
+    def to_building_w(self, s: ThermalState, k: Commands) -> Floats:
         """Heat through the walls to the building, (M, H)."""
-        return self.envelope_w_k * (s.wall_c - drive["hall", "building_c"])
+        return self.envelope_w_k * (s.wall_c - k.building_c)

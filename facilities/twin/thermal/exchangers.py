@@ -14,9 +14,16 @@ def conductance_w_k(ua_w_k: Floats, hot_w_k: Floats, cold_w_k: Floats) -> Floats
     London). Streams are heat capacity rates; without one of them the result is 0.
     """
     small = np.maximum(np.minimum(hot_w_k, cold_w_k), 1e-6)
-    ratio = np.minimum(small / np.maximum(np.maximum(hot_w_k, cold_w_k), 1e-5), 0.9999)
-    decay = np.exp(-(ua_w_k / small) * (1.0 - ratio))
-    return small * (1.0 - decay) / (1.0 - ratio * decay)
+    ratio = np.maximum(hot_w_k, cold_w_k)
+    np.divide(small, np.maximum(ratio, 1e-5, out=ratio), out=ratio)
+    np.minimum(ratio, 0.9999, out=ratio)
+    decay = ua_w_k / small
+    decay *= ratio - 1.0
+    np.exp(decay, out=decay)
+    ratio *= decay
+    small *= 1.0 - decay
+    small /= 1.0 - ratio
+    return small
 
 
 def rated_ua_w_k(heat_w: Floats, drop_k: float, hot_w_k: Floats, cold_w_k: Floats) -> Floats:

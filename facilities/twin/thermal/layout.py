@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import networkx as nx
 import numpy as np
 
-from facilities.twin.site import Floats, Ints, Site, SiteError
+from facilities.twin.site import Flags, Floats, Ints, Site, SiteError
 
 from .constants import ThermalConstants
 from .exchangers import rated_ua_w_k
@@ -81,7 +81,8 @@ class Layout:
     def _rate_units(self, c: ThermalConstants) -> None:
         site = self.site
         air = c.air_density_kg_m3 * c.air_cp_j_kgk
-        self.cracs, self.cdus = site.count("crac"), site.count("cdu")
+        self.cracs: int = site.count("crac")
+        self.cdus: int = site.count("cdu")
         self.crac_flow_m3s = site.attribute("crac", "airflow_m3s", 6.0)
         self.crac_fan_w = site.attribute("crac", "fan_w", 7500.0)
         self.cdu_lps = site.attribute("cdu", "flow_lps", 1.2)
@@ -140,7 +141,9 @@ class Layout:
         """Racks with cold plates and the CDU that serves each."""
         links = self.site.linked("cooling", "cdu", "rack")
         share = self.site.attribute("rack", "liquid_fraction", 0.0)
-        served = links.any(axis=0) if len(links) else np.zeros(len(share), dtype=bool)
+        served: Flags = np.zeros(len(share), dtype=bool)
+        if len(links):
+            served = np.asarray(links.any(axis=0))
         for rack, fraction, has in zip(self.site.of_kind("rack"), share, served, strict=True):
             if fraction > 0 and not has:
                 raise SiteError(

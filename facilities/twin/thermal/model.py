@@ -12,12 +12,13 @@ from facilities.twin.site import Floats, Site
 from facilities.twin.state import Key, Values
 
 from .air import Air
+from .commands import Commands, commands
 from .constants import ThermalConstants
 from .humidity import dew_point_c
 from .layout import PLANT, Layout
 from .observing import observe
 from .state import ThermalState
-from .units import Units
+from .units import UnitFlows, Units
 from .values import VALUES
 from .water import Water
 
@@ -30,9 +31,9 @@ class Thermal:
     def __init__(self, site: Site, parameters: ThermalConstants | None = None) -> None:
         self.site = site
         self.parameters = parameters or ThermalConstants()
-        self.layout = Layout(site, self.parameters)
+        self.layout: Layout = Layout(site, self.parameters)
         self.units = Units(self.layout, self.parameters)
-        self.air = Air(self.layout, self.parameters)
+        self.air: Air = Air(self.layout, self.parameters)
         self.water = Water(self.layout, self.parameters)
         self.masses_j_k = self._masses_j_k()
 
@@ -46,8 +47,7 @@ class Thermal:
             "G": 2 * layout.loops, "1": 1,
         }  # fmt: skip
         fields = {
-            name: np.zeros((members, sizes[axis]))
-            for name, axis in zip(_NAMES, _AXES, strict=True)
+            name: np.zeros((members, sizes[axis])) for name, axis in zip(_NAMES, _AXES, strict=True)
         }
         s = ThermalState(**fields)
         s.inlet_c[:], s.outlet_c[:], s.room_c[:], s.wall_c[:] = 20.0, 32.0, 30.0, 29.0
@@ -73,6 +73,10 @@ class Thermal:
         into, out = self.air.wall_w_k, self.air.envelope_w_k
         s.wall_c = (into * s.room_c + out * drive["hall", "building_c"]) / (into + out)
 
+    def commands(self, drive: Drive) -> Commands:
+        """What a step needs of the drive; hand it to ``step`` for as long as the drive stays."""
+        return commands(self.layout, self.parameters, drive)
+
     def step(
         self,
         s: ThermalState,
@@ -83,53 +87,57 @@ class Thermal:
         loss_w: Floats,
         powered: Mapping[str, Floats],
         dt_s: float,
+        told: Commands | None = None,
     ) -> None:
         """Advance by ``dt_s``, 1…15 s.
 
         ``rack_w`` (M, R) electric power of racks, ``rack_airflow_m3s`` (M, R) of their fans,
         ``loss_w`` (M, H) other heat in each hall, ``powered`` by kind (M, n) the share of the
-        step with power; machines run when that is most of it.
+        step with power; machines run when that is most of it. ``told`` spares reading the drive.
         """
+        k = told or self.commands(drive)
         on = {kind: powered[kind] > 0.5 for kind in PLANT}
         before = self._stored_j(s)
-        self.water.move(
-            s,
-            drive,
-            pump_powered=on["pump"],
-            chiller_powered=on["chiller"],
-            dt_s=dt_s,
+        lps = self.water.move(
+            s, k, pump_powered=on["pump"], chiller_powered=on["chiller"], dt_s=dt_s
         )
         flows = self.units.step(
-            s, drive, crac_powered=on["crac"], cdu_powered=on["cdu"], dt_s=dt_s
+            s, k, lps, crac_powered=on["crac"], cdu_powered=on["cdu"], dt_s=dt_s
         )
         into_air_w, liquid_w = self._split(s, rack_w)
         self.air.step(
             s,
-            drive,
+            k,
             flows,
             rack_w=into_air_w,
             rack_airflow_m3s=rack_airflow_m3s,
             loss_w=loss_w,
             dt_s=dt_s,
         )
-        needed_w = flows.air_w_k * (
-            self.air.at_units(s.room_c) - drive["crac", "supply_sp_c"]
-        )
+        needed_w = self.air.at_units(s.room_c) - k.supply_sp_c
+        needed_w *= flows.air_w_k
         needed_w += s.crac_power_w
         if self.layout.cdus:
-            goal = self._technology(s, drive, flows.exchange_w_k, flows.technology_w_k,
-                                    liquid_w, dt_s)  # fmt: skip
-            needed_w = np.concatenate([needed_w, goal], axis=1)
-        self.units.control(s, drive, needed_w=needed_w, dt_s=dt_s)
-        outside_w = self.water.step(s, drive, tower_powered=on["tower"], dt_s=dt_s)
-        pumps_w = self.layout.tower_pump_w * s.tower_running
-        parts = (rack_w, loss_w, *self.mechanical_w(s).values())
-        into = np.add.reduce(np.concatenate(parts, axis=1), axis=1, keepdims=True)
+            asked = self._technology(s, k, flows, liquid_w, dt_s)
+            needed_w = np.concatenate([needed_w, asked], axis=1)
+        self.units.control(s, needed_w=needed_w, dt_s=dt_s)
+        outside_w = self.water.step(s, k, lps, tower_powered=on["tower"], dt_s=dt_s)
         # a tower's fan blows outside, only its pump heats the water
-        fans_w = np.add.reduce(s.tower_power_w - pumps_w, axis=1, keepdims=True)
-        s.heat_in_w = into - fans_w
-        lost = np.concatenate([outside_w, self.air.to_building_w(s, drive)], axis=1)
-        s.heat_out_w = np.add.reduce(lost, axis=1, keepdims=True)
+        into = np.concatenate(
+            (
+                rack_w,
+                loss_w,
+                s.crac_power_w,
+                s.cdu_power_w,
+                s.pump_power_w,
+                s.chiller_power_w,
+                self.layout.tower_pump_w * s.tower_running,
+            ),
+            axis=1,
+        )
+        s.heat_in_w = np.add.reduce(into, axis=1, keepdims=True)
+        out = np.concatenate([outside_w, self.air.to_building_w(s, k)], axis=1)
+        s.heat_out_w = np.add.reduce(out, axis=1, keepdims=True)
         s.heat_stored_w = (self._stored_j(s) - before) / dt_s
 
     def _split(self, s: ThermalState, rack_w: Floats) -> tuple[Floats, Floats]:
@@ -144,28 +152,24 @@ class Thermal:
         return into_air, to_water @ layout.cdu_liquid
 
     def _technology(
-        self,
-        s: ThermalState,
-        drive: Drive,
-        exchange_w_k: Floats,
-        stream_w_k: Floats,
-        liquid_w: Floats,
-        dt_s: float,
+        self, s: ThermalState, k: Commands, flows: UnitFlows, liquid_w: Floats, dt_s: float
     ) -> Floats:
         """Technology water of the CDUs, implicit. Returns the heat its setpoint asks for."""
         c, layout, units = self.parameters, self.layout, self.layout.cracs
-        exchange = exchange_w_k[:, units:]
-        water = s.water_supply_c[:, layout.unit_loop[units:]]
-        rise = liquid_w / np.maximum(stream_w_k, 1.0)
+        exchange = flows.exchange_w_k[:, units:]
+        water = s.water_supply_c.take(layout.loop_of["cdu"], axis=1)
+        rise = liquid_w / np.maximum(flows.technology_w_k, 1.0)
         mass = self.units.full_technology_w_k * c.cdu_s
         heat = liquid_w + s.cdu_power_w
         kept = mass / dt_s
-        s.cdu_supply_c = (kept * s.cdu_supply_c + heat - exchange * (rise - water)) / (
-            kept + exchange
-        )
-        s.cdu_return_c = s.cdu_supply_c + rise
+        supply = kept * s.cdu_supply_c
+        supply += heat
+        supply -= exchange * (rise - water)
+        supply /= kept + exchange
+        s.cdu_supply_c = supply
+        s.cdu_return_c = supply + rise
         s.unit_heat_w[:, units:] = exchange * (s.cdu_return_c - water)
-        return heat + mass / c.header_tau_s * (s.cdu_supply_c - drive["cdu", "supply_sp_c"])
+        return np.asarray(heat + mass / c.header_tau_s * (supply - k.cdu_sp_c))
 
     def _masses_j_k(self) -> Floats:
         """Heat capacity of every temperature of ``_stored_j``, in its order."""
@@ -233,4 +237,5 @@ class Thermal:
 
 
 _NAMES = tuple(field.name for field in dataclasses.fields(ThermalState))
-_AXES = "R R C H H D L L L C C U D P K K T G G G H R R C C U D D P P K T T C D P K T 1 1 1".split()
+_AXES = tuple("RRCHHDLLLCCUDPKKTGGGHRRCCUDDPPKTTCDPKT111")
+"""Axis of each field of the state, in its letters; ``test_it_sizes_every_array`` checks them."""

@@ -57,9 +57,7 @@ def observe(layout: Layout, s: ThermalState, readings: Mapping[Key, Floats]) -> 
             setattr(s, field, np.where(np.isfinite(mean), mean, getattr(s, field)))
     load = readings.get(("chiller", "load_pct"))
     if load is not None and load.size:
-        s.chiller_w = np.where(
-            np.isfinite(load), load * 0.01 * layout.chiller_cap_w, s.chiller_w
-        )
+        s.chiller_w = np.where(np.isfinite(load), load * 0.01 * layout.chiller_cap_w, s.chiller_w)
     running = readings.get(("chiller", "running"))
     if running is not None and running.size:
         on = np.where(running > 0.5, np.maximum(s.chiller_on_s, 1e6 * (s.chiller_w > 0)), 0.0)

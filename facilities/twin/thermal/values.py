@@ -38,9 +38,7 @@ def _running(field: str) -> Value:
 
 def _limited(kind: str) -> Value:
     """1 tripped, 2 fan drive limited."""
-    return lambda t, s, d: np.where(
-        d[kind, "tripped"] > 0, 1.0, 2.0 * (d[kind, "fan_limit"] < 1.0)
-    )
+    return lambda t, s, d: np.where(d[kind, "tripped"] > 0, 1.0, 2.0 * (d[kind, "fan_limit"] < 1.0))
 
 
 def _hall_humidity(t: Thermal, s: ThermalState, d: Drive) -> Floats:
@@ -81,9 +79,7 @@ VALUES: Final[dict[Key, Value]] = {
     ("crac", "fault"): _limited("crac"),
     ("crac", "power_w"): _copy("crac_power_w"),
     ("crac", "filter_dp_pa"): _filter,
-    ("crac", "valve_pct"): lambda t, s, d: (
-        100.0 * s.valve[:, : t.layout.cracs] * s.crac_running
-    ),
+    ("crac", "valve_pct"): lambda t, s, d: 100.0 * s.valve[:, : t.layout.cracs] * s.crac_running,
     ("crac", "airflow_m3s"): _copy("airflow_m3s"),
     ("crac", "cooling_w"): lambda t, s, d: s.unit_heat_w[:, : t.layout.cracs].copy(),
     ("cdu", "supply_c"): _copy("cdu_supply_c"),

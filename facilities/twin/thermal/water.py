@@ -6,9 +6,9 @@ import math
 
 import numpy as np
 
-from facilities.twin.drive import Drive
-from facilities.twin.site import Floats
+from facilities.twin.site import Flags, Floats
 
+from .commands import Commands
 from .constants import ThermalConstants
 from .layout import Layout
 from .state import ThermalState
@@ -56,6 +56,8 @@ class Water:
         self.header_j_k = layout.loop_lps * c.water_cp_j_kgk * c.header_s
         self.basin_j_k = np.maximum(layout.loop_tower_lps, 1.0) * c.water_cp_j_kgk * c.basin_s
         self.least_lps = c.least_flow * layout.loop_lps
+        self.header_rate_w_k = self.header_j_k / c.header_tau_s
+        self.tower_stream_w_k = np.maximum(layout.loop_tower_lps * c.water_cp_j_kgk, 1.0)
         self.loops_on_tower = int(layout.has_tower.sum())
         self.tower_w_k = layout.tower_heat_w / c.approach_k
         cop = np.where(np.isnan(layout.chiller_cop), c.cop_rated, layout.chiller_cop)
@@ -65,121 +67,142 @@ class Water:
     def move(
         self,
         s: ThermalState,
-        drive: Drive,
+        k: Commands,
         *,
-        pump_powered: Floats,
-        chiller_powered: Floats,
+        pump_powered: Flags,
+        chiller_powered: Flags,
         dt_s: float,
-    ) -> None:
-        """Duty and standby machines, pump speeds, flows and pump power."""
+    ) -> Floats:
+        """Duty and standby machines, pump speeds and power. Returns the flow of each loop, L/s."""
         c, layout, pumps = self.c, self.layout, self.layout.pumps
-        pump_well = (1.0 - drive["pump", "tripped"]) * pump_powered
-        chiller_well = (1.0 - drive["chiller", "tripped"]) * chiller_powered
-        well = np.concatenate([pump_well, chiller_well], axis=1)
-        command = np.concatenate([drive["pump", "run_cmd"], drive["chiller", "run_cmd"]], axis=1)
-        lost = (layout.duty * command * (1.0 - well)) @ layout.group_machine > 0.5
+        well = k.machine_well * np.concatenate([pump_powered, chiller_powered], axis=1)
+        missing = 1.0 - well
+        missing *= k.machine_command
+        missing *= layout.duty
+        lost = missing @ layout.group_machine > 0.5
         s.lost_s = (s.lost_s + dt_s) * lost
         s.well_s = (s.well_s + dt_s) * ~lost
         s.automatic = np.maximum(s.automatic, s.lost_s >= self.delay_s) * (s.well_s < c.settle_s)
-        run = np.maximum(command, layout.standby * s.automatic.take(layout.group, axis=1)) * well
+        run = layout.standby * s.automatic.take(layout.group, axis=1)
+        np.maximum(k.machine_command, run, out=run)
+        run *= well
         s.pump_running, s.chiller_running = run[:, :pumps], run[:, pumps:]
-        speed = s.pump_speed + (s.pump_running - s.pump_speed) * -math.expm1(-dt_s / c.pump_tau_s)
+        speed = s.pump_running - s.pump_speed
+        speed *= -math.expm1(-dt_s / c.pump_tau_s)
+        speed += s.pump_speed
         speed *= speed > 1e-3
         s.pump_speed = speed
         s.pump_power_w = layout.pump_w * speed * speed * speed
         # pump curve h = h0 - (h0 - 1) q² against a system h = Q²: a second pump adds little
-        share = layout.pump_lps * speed * drive["pump", "head"]
-        pumps_on = np.maximum((share @ layout.loop_pump) / layout.loop_lps, 1e-9)
-        shutoff = c.pump_shutoff
-        parallel = np.sqrt(shutoff / (1.0 + (shutoff - 1.0) / (pumps_on * pumps_on)))
-        factor = np.minimum(parallel / pumps_on, 1.0)
+        share = k.pump_lps * speed
+        lps = share @ layout.loop_pump
+        pumps_on = np.maximum(lps / layout.loop_lps, 1e-9)
+        # factor = sqrt(h0 / (N² + h0 - 1)), at most 1
+        factor = pumps_on * pumps_on
+        factor += c.pump_shutoff - 1.0
+        factor = np.minimum(np.sqrt(c.pump_shutoff / factor), 1.0)
         s.flow_lps = share * factor.take(layout.loop_of["pump"], axis=1)
+        lps *= factor
+        return np.asarray(lps)
 
-    def step(self, s: ThermalState, drive: Drive, *, tower_powered: Floats, dt_s: float) -> Floats:
+    def step(
+        self, s: ThermalState, k: Commands, lps: Floats, *, tower_powered: Flags, dt_s: float
+    ) -> Floats:
         """Heat of the units into the return header, chillers, condensers, towers.
 
         Returns the heat given to the outside air, (M, L).
         """
-        c, layout, per_s = self.c, self.layout, 1.0 / dt_s
+        c, layout = self.c, self.layout
         loop_of = layout.loop_of["chiller"]
-        lps = s.flow_lps @ layout.loop_pump
         stream = lps * c.water_cp_j_kgk
-        heat = s.unit_heat_w @ layout.loop_unit + s.pump_power_w @ layout.loop_pump
-        kept = self.header_j_k * per_s
-        arrived = kept * s.water_return_c + heat
+        kept = self.header_j_k / dt_s
+        arrived = s.unit_heat_w @ layout.loop_unit
+        arrived += s.pump_power_w @ layout.loop_pump
+        arrived += kept * s.water_return_c
         # what the machines should take: the stream to its setpoint, the header in header_tau_s
         flowing = (lps > self.least_lps).take(loop_of, axis=1)
         s.chiller_on_s = (s.chiller_on_s + dt_s) * (s.chiller_running * flowing)
         ready = s.chiller_on_s > c.chiller_start_s
         condenser = s.condenser_c.take(loop_of, axis=1)
-        setpoint = drive["chiller", "supply_sp_c"]
-        ratio = capacity_ratio(c, condenser, setpoint)
-        available = layout.chiller_cap_w * ratio * drive["chiller", "capacity"]
+        ratio = capacity_ratio(c, condenser, k.chiller_sp_c)
+        available = k.capacity_w * ratio
         offered = available * ready
         total = np.maximum(offered @ layout.loop_chiller, 1.0)
-        goal = (offered * setpoint) @ layout.loop_chiller / total
-        returning = (arrived + stream * s.water_supply_c) / (kept + stream)
-        wanted = stream * (returning - goal) + self.header_j_k / c.header_tau_s * (
-            s.water_supply_c - goal
-        )
-        part = np.minimum(np.maximum(wanted / total, 0.0), 1.0)
+        goal = (offered * k.chiller_sp_c) @ layout.loop_chiller
+        goal /= total
+        both = kept + stream
+        through = stream / both
+        returning = arrived / both
+        returning += through * s.water_supply_c
+        part = (returning - goal) * stream
+        part += self.header_rate_w_k * (s.water_supply_c - goal)
+        part /= total
+        part = np.minimum(np.maximum(part, 0.0, out=part), 1.0, out=part)
         taken = s.chiller_w * ready
-        taken += (offered * part.take(loop_of, axis=1) - taken) * -math.expm1(-dt_s / c.chiller_tau_s)
+        change = offered * part.take(loop_of, axis=1)
+        change -= taken
+        change *= -math.expm1(-dt_s / c.chiller_tau_s)
+        taken += change
         s.chiller_w = taken
         load = taken / np.maximum(available, 1.0)
-        electric = available / self.cop * full_load_ratio(c, ratio) * part_load_fraction(c, load)
+        electric = available / self.cop
+        electric *= full_load_ratio(c, ratio)
+        electric *= part_load_fraction(c, load)
         electric += c.chiller_idle_w * s.chiller_running
         s.chiller_power_w = electric
         # headers: implicit, the supply eliminated
-        through = stream / (kept + stream)
-        supply = (
-            kept * s.water_supply_c + through * arrived - taken @ layout.loop_chiller
-        ) / (kept + stream * (1.0 - through))
-        s.water_return_c = (arrived + stream * supply) / (kept + stream)
+        supply = kept * s.water_supply_c
+        supply += through * arrived
+        supply -= taken @ layout.loop_chiller
+        supply /= kept + stream * (1.0 - through)
+        s.water_return_c = arrived / both + through * supply
         s.water_supply_c = supply
         rejected = (taken + electric) @ layout.loop_chiller
-        return self._reject(s, drive, rejected, tower_powered=tower_powered, dt_s=dt_s)
+        return self._reject(s, k, rejected, tower_powered=tower_powered, dt_s=dt_s)
 
     def _reject(
-        self,
-        s: ThermalState,
-        drive: Drive,
-        rejected: Floats,
-        *,
-        tower_powered: Floats,
-        dt_s: float,
+        self, s: ThermalState, k: Commands, rejected: Floats, *, tower_powered: Flags, dt_s: float
     ) -> Floats:
-        c, layout = self.c, self.layout
-        dry = drive["site", "dry_bulb_c"]
+        c, layout, wet = self.c, self.layout, k.wet_bulb_c
         if not self.loops_on_tower:  # condensers in the outside air
-            s.condenser_c = np.broadcast_to(dry, rejected.shape).copy()
+            s.condenser_c = np.broadcast_to(k.dry_bulb_c, rejected.shape).copy()
             return rejected
-        loop_of, wet = layout.loop_of["tower"], drive["site", "wet_bulb_c"]
-        run = drive["tower", "run_cmd"] * (1.0 - drive["tower", "tripped"]) * tower_powered
+        loop_of = layout.loop_of["tower"]
+        run = k.tower_ready * tower_powered
         s.tower_running = run
-        heat = rejected + (layout.tower_pump_w * run) @ layout.loop_tower
+        pumps_w = layout.tower_pump_w * run
+        heat = rejected + pumps_w @ layout.loop_tower
         # fan: the conductance that the setpoint asks for, shared by the towers of a loop
-        over = np.maximum(drive["tower", "leaving_sp_c"] - wet, 0.2)
         rated = np.maximum((self.tower_w_k * run) @ layout.loop_tower, 1.0)
-        asked = (heat / rated).take(loop_of, axis=1) / over
-        target = (asked - c.tower_natural) / (1.0 - c.tower_natural)
-        target = np.minimum(np.maximum(target, 0.0), drive["tower", "fan_limit"]) * run
-        s.tower_fan = s.tower_fan + (target - s.tower_fan) * -math.expm1(-dt_s / c.tower_tau_s)
-        s.tower_power_w = layout.tower_fan_w * s.tower_fan * s.tower_fan * s.tower_fan + layout.tower_pump_w * run
-        conductance = self.tower_w_k * (
-            c.tower_natural * 0.2 + run * (c.tower_natural * 0.8) + (1 - c.tower_natural) * (
-                s.tower_fan * run
-            )
-        )
-        to_air = conductance @ layout.loop_tower
+        target = (heat / rated).take(loop_of, axis=1)
+        target /= k.tower_over_k
+        target -= c.tower_natural
+        target *= 1.0 / (1.0 - c.tower_natural)
+        target = np.minimum(np.maximum(target, 0.0, out=target), k.tower_limit)
+        target *= run
+        target -= s.tower_fan
+        target *= -math.expm1(-dt_s / c.tower_tau_s)
+        target += s.tower_fan
+        s.tower_fan = fan = target
+        s.tower_power_w = layout.tower_fan_w * fan * fan * fan + pumps_w
+        # water that falls without a fan gives a tenth of the rating, a fifth of that when it stands
+        wetted = fan * (1.0 - c.tower_natural)
+        wetted += 0.8 * c.tower_natural
+        wetted *= run
+        wetted += 0.2 * c.tower_natural
+        to_air = (self.tower_w_k * wetted) @ layout.loop_tower
         kept = self.basin_j_k / dt_s
-        leaving = (kept * s.condenser_c + heat + to_air * wet) / (kept + to_air)
+        leaving = kept * s.condenser_c
+        leaving += heat
+        leaving += to_air * wet
+        leaving /= kept + to_air
         outside = to_air * (leaving - wet)
         if self.loops_on_tower < layout.loops:
-            leaving = np.where(layout.has_tower, leaving, dry)
+            leaving = np.where(layout.has_tower, leaving, k.dry_bulb_c)
             outside = np.where(layout.has_tower, outside, rejected)
         s.condenser_c = leaving
-        range_k = heat / np.maximum(layout.loop_tower_lps * c.water_cp_j_kgk, 1.0)
-        evaporated = evaporation_lps(c, wet, range_k.take(loop_of, axis=1), layout.tower_heat_w) * run
-        s.makeup_lps = evaporated * (1.0 + c.drift + 1.0 / (c.cycles - 1.0))
+        range_k = (heat / self.tower_stream_w_k).take(loop_of, axis=1)
+        evaporated = evaporation_lps(c, wet, range_k, layout.tower_heat_w)
+        evaporated *= run * (1.0 + c.drift + 1.0 / (c.cycles - 1.0))
+        s.makeup_lps = evaporated
         return outside

@@ -32,7 +32,7 @@ def _gpu_heatsink_fouled(conditions: Conditions, facility: FacilitySpec, level: 
     over_s=8 * HOUR_S,
 )
 def _gpu_paste_decay(conditions: Conditions, facility: FacilitySpec, level: float) -> None:
-    conditions.gpu_paste[index_of(facility, "gpu", "srv-02-gpu-6")] = 1.0 + 3.0 * level
+    conditions.gpu_paste[index_of(facility, "gpu", "srv-02-gpu-6")] = 1.0 + 2.4 * level
 
 
 @fault(

@@ -87,7 +87,7 @@ def _crac_1_valve_stuck(conditions: Conditions, facility: FacilitySpec, _level: 
     scales=True,
 )
 def _crac_3_coil_fouled(conditions: Conditions, facility: FacilitySpec, level: float) -> None:
-    conditions.crac_coil_ua[index_of(facility, "crac", "crac-3")] = 1.0 - 0.85 * level
+    conditions.crac_coil_ua[index_of(facility, "crac", "crac-3")] = 1.0 - 0.8 * level
 
 
 @fault(
@@ -172,7 +172,7 @@ def _tower_1_fill_scaled(conditions: Conditions, _facility: FacilitySpec, level:
     group="Cooling",
     title="CDU 1 trips: no water to the cold plates of rack 2-04",
     cause="cdu-1",
-    alarms=("CDU fault", "GPU hot", "GPU slowed by hardware"),
+    alarms=("CDU fault", "GPU hot"),
     procedure="EOP-CDU-01",
     within_s=240,
 )
@@ -187,11 +187,11 @@ def _cdu_1_trip(conditions: Conditions, _facility: FacilitySpec, _level: float) 
     cause="cdu-1",
     alarms=("Technology water warm",),
     procedure="EOP-CDU-01",
-    within_s=600,
+    within_s=900,
     scales=True,
 )
 def _cdu_1_fouled(conditions: Conditions, _facility: FacilitySpec, level: float) -> None:
-    conditions.cdu_exchanger_ua[:] = 1.0 - 0.93 * level
+    conditions.cdu_exchanger_ua[:] = 1.0 - 0.96 * level
 
 
 @fault(
@@ -214,7 +214,7 @@ def _hot_aisle_door_open(conditions: Conditions, _facility: FacilitySpec, level:
     cause="hall-1",
     alarms=("Hall humidity high",),
     procedure="SOP-TEMP-01",
-    within_s=2400,
+    within_s=1200,
 )
 def _humidifier_stuck(conditions: Conditions, _facility: FacilitySpec, _level: float) -> None:
     conditions.humidifier_stuck = True

@@ -18,6 +18,8 @@ function drawLimits(plot, limits) {
   const ratio = devicePixelRatio;
   ctx.save();
   ctx.font = `${10 * ratio}px Inter, sans-serif`;
+  ctx.textAlign = "left";
+  ctx.textBaseline = "bottom";
   for (const { value, label, tone } of limits()) {
     const y = plot.valToPos(value, "y", true);
     if (!(y >= bbox.top && y <= bbox.top + bbox.height)) continue;
@@ -29,7 +31,7 @@ function drawLimits(plot, limits) {
     ctx.lineTo(bbox.left + bbox.width, y);
     ctx.stroke();
     ctx.setLineDash([]);
-    ctx.fillText(label, bbox.left + 4 * ratio, y - 4 * ratio);
+    ctx.fillText(label, bbox.left + 6 * ratio, y - 2 * ratio);
   }
   ctx.restore();
 }

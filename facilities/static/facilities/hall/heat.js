@@ -94,7 +94,8 @@ export class HeatLayer {
   }
 
   legend(holder, { compare }) {
-    legend(holder, compare ? residual : heat);
+    if (compare) legend(holder, residual, 4);
+    else legend(holder, heat);
   }
 
   /** `compare`: show measured minus twin. */

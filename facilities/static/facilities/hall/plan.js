@@ -20,7 +20,7 @@ const short = (unit) => (unit.kind === "rack" ? unit.tag.replace(/^.*rack-/, "")
 
 /** A drawn unit: its link, and the parts that values change. */
 function drawUnit(unit, { x, y, width, depth }, hrefOf) {
-  const link = node("a", { href: hrefOf(unit), class: `unit unit--${unit.kind}`, "data-unit": unit.tag });
+  const link = node("a", { href: hrefOf(unit), class: `unit unit--${unit.kind}${unit.x_m === null ? " unit--behind" : ""}`, "data-unit": unit.tag });
   const left = x - width / 2;
   const top = y - depth / 2;
   const title = node("title", {}, unit.name);
