@@ -10,7 +10,7 @@ from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from facilities.api.network import NetworkSerializer
-from facilities.network.picture import Picture, as_json, network_picture
+from facilities.network.picture import Picture, as_json, has_network, network_picture
 from facilities.twin.site import SiteError
 
 SHOWN_POINTS = 12
@@ -22,6 +22,8 @@ SHOWN_LOSSES = 12
 def network(request: HttpRequest) -> HttpResponse:
     """Map, jobs, single points of failure; ``?link=`` chooses a link, ``?capacity=`` what is left."""
     context: dict[str, Any] = {"nav": "network", "problem": "", "picture": None}
+    if not has_network():
+        return render(request, "facilities/network.html", context)
     try:
         picture = network_picture()
     except SiteError as error:

@@ -13,7 +13,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from facilities.network.fault import link_fault
-from facilities.network.picture import as_json, network_picture
+from facilities.network.picture import as_json, has_network, network_picture
 from facilities.tracking.live import Live, current
 from facilities.twin.site import SiteError
 
@@ -217,13 +217,15 @@ class LinkFaultSerializer(serializers.Serializer[Any]):
 
 
 class Unsimulated(APIException):
-    """The data list cannot be simulated."""
+    """The data list has no network, or cannot be simulated."""
 
     status_code = status.HTTP_409_CONFLICT
     default_code = "not_simulated"
 
 
 def _live() -> Live:
+    if not has_network():
+        raise Unsimulated("the data list has no links of kind network")
     try:
         return current()
     except SiteError as error:

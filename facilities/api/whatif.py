@@ -27,11 +27,11 @@ from facilities.whatif.question import QuestionError
 
 from .common import Pages, choice, refuse, text
 from .whatif_shapes import (
-    AnswerSerializer,
-    CatalogueSerializer,
-    QuestionSerializer,
-    RunDetailSerializer,
-    RunSerializer,
+    WhatIfAnswerSerializer,
+    WhatIfCatalogueSerializer,
+    WhatIfQuestionSerializer,
+    WhatIfRunDetailSerializer,
+    WhatIfRunSerializer,
 )
 
 MAX_BODY_BYTES: Final = 64 * 1024
@@ -99,9 +99,9 @@ class WhatIf(TwinView):
     @extend_schema(
         operation_id="twin_whatif",
         summary="What if",
-        request=QuestionSerializer,
+        request=WhatIfQuestionSerializer,
         responses={
-            200: AnswerSerializer,
+            200: WhatIfAnswerSerializer,
             400: OpenApiResponse(description="A field is wrong; the detail says what would do"),
             413: OpenApiResponse(description="The body is too large"),
             422: OpenApiResponse(description="`too_long` or `not_simulated`"),
@@ -129,7 +129,7 @@ class WhatIfCatalogue(TwinView):
         parameters=[
             OpenApiParameter("asset", str, description="Only of this asset, with its limits now")
         ],
-        responses=CatalogueSerializer,
+        responses=WhatIfCatalogueSerializer,
     )
     def get(self, request: Request) -> Response:
         """Return the entries and, of one asset, its limits and drives with their present values."""
@@ -184,7 +184,7 @@ def _entry(entry: Any) -> dict[str, Any]:
 class RunList(TwinView, generics.ListAPIView[WhatIfRun]):
     """Runs of workers, newest first."""
 
-    serializer_class = RunSerializer
+    serializer_class = WhatIfRunSerializer
     pagination_class = Pages
     queryset = WhatIfRun.objects.none()
 
@@ -206,14 +206,14 @@ class RunList(TwinView, generics.ListAPIView[WhatIfRun]):
     @extend_schema(
         operation_id="twin_whatif_runs_create",
         summary="Have a worker answer a question with many draws",
-        request=QuestionSerializer,
-        responses={202: RunSerializer},
+        request=WhatIfQuestionSerializer,
+        responses={202: WhatIfRunSerializer},
     )
     def post(self, request: Request) -> Response:
         """Check the question and put it in front of a worker. Needs the role operator."""
         _must(request, "facilities.add_whatifrun", "start runs")
         run = runs.run_create(question=self.question(), user=request.user)
-        return Response(RunSerializer(run).data, status=status.HTTP_202_ACCEPTED)
+        return Response(WhatIfRunSerializer(run).data, status=status.HTTP_202_ACCEPTED)
 
 
 def _must(request: Request, permission: str, what: str) -> None:
@@ -232,11 +232,13 @@ class RunDetail(TwinView):
     """One run."""
 
     @extend_schema(
-        operation_id="twin_whatif_runs_read", summary="A what-if run", responses=RunDetailSerializer
+        operation_id="twin_whatif_runs_read",
+        summary="A what-if run",
+        responses=WhatIfRunDetailSerializer,
     )
     def get(self, request: Request, pk: int) -> Response:
         """Return the run with its question, progress and answer."""
-        return Response(RunDetailSerializer(_run(pk)).data)
+        return Response(WhatIfRunDetailSerializer(_run(pk)).data)
 
     @extend_schema(
         operation_id="twin_whatif_runs_delete", summary="Delete a run", responses={204: None}
@@ -258,7 +260,7 @@ class RunCancel(TwinView):
         operation_id="twin_whatif_runs_cancel",
         summary="Cancel a run",
         request=None,
-        responses=RunSerializer,
+        responses=WhatIfRunSerializer,
     )
     def post(self, request: Request, pk: int) -> Response:
         """Cancel one's own run, or any with the role supervisor."""
@@ -267,7 +269,7 @@ class RunCancel(TwinView):
             _must(request, "facilities.delete_whatifrun", "cancel somebody else's run")
         if not runs.run_cancel(run_id=pk):
             raise ConflictError(f"run {pk} has ended already: {run.get_state_display().lower()}")
-        return Response(RunSerializer(_run(pk)).data)
+        return Response(WhatIfRunSerializer(_run(pk)).data)
 
 
 class RunAgain(TwinView):
@@ -277,13 +279,13 @@ class RunAgain(TwinView):
         operation_id="twin_whatif_runs_again",
         summary="Run again",
         request=None,
-        responses={202: RunSerializer},
+        responses={202: WhatIfRunSerializer},
     )
     def post(self, request: Request, pk: int) -> Response:
         """Ask the question of a run again."""
         _must(request, "facilities.add_whatifrun", "start runs")
         run = runs.run_again(run=_run(pk), user=request.user)
-        return Response(RunSerializer(run).data, status=status.HTTP_202_ACCEPTED)
+        return Response(WhatIfRunSerializer(run).data, status=status.HTTP_202_ACCEPTED)
 
 
 class RunExport(TwinView):

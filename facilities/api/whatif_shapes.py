@@ -22,7 +22,7 @@ from facilities.whatif.question import (
 Shape = serializers.Serializer[Any]
 
 
-class ChangeSerializer(Shape):
+class WhatIfChangeSerializer(Shape):
     """One change: either ``what`` of the catalogue, or ``quantity`` of a drive."""
 
     asset = serializers.CharField(help_text="Tag of an asset, or `site`")
@@ -35,10 +35,10 @@ class ChangeSerializer(Shape):
     ramp_s = serializers.FloatField(required=False, help_text="Moves there in this time")
 
 
-class QuestionSerializer(Shape):
+class WhatIfQuestionSerializer(Shape):
     """A question to the twin."""
 
-    changes = ChangeSerializer(many=True, max_length=MAX_CHANGES)  # type: ignore[call-arg]
+    changes = WhatIfChangeSerializer(many=True, max_length=MAX_CHANGES)  # type: ignore[call-arg]
     duration_s = serializers.FloatField(
         default=DEFAULT_DURATION_S, min_value=MIN_DURATION_S, max_value=MAX_DURATION_S
     )
@@ -58,7 +58,7 @@ class QuestionSerializer(Shape):
     )
 
 
-class BandSerializer(Shape):
+class WhatIfBandSerializer(Shape):
     """10th, 50th and 90th percentile over the draws."""
 
     p10 = serializers.FloatField(allow_null=True)
@@ -66,7 +66,7 @@ class BandSerializer(Shape):
     p90 = serializers.FloatField(allow_null=True)
 
 
-class CourseSerializer(Shape):
+class WhatIfCourseSerializer(Shape):
     """One course of events."""
 
     title = serializers.CharField()
@@ -75,7 +75,7 @@ class CourseSerializer(Shape):
     )
 
 
-class LineSerializer(Shape):
+class WhatIfLineSerializer(Shape):
     """One series in one course of events, along ``times_s``."""
 
     p10 = serializers.ListField(child=serializers.FloatField(allow_null=True))
@@ -86,7 +86,7 @@ class LineSerializer(Shape):
     low = serializers.FloatField(allow_null=True)
 
 
-class LevelSerializer(Shape):
+class WhatIfLevelSerializer(Shape):
     """A limit to draw beside a series."""
 
     rule = serializers.CharField()
@@ -95,7 +95,7 @@ class LevelSerializer(Shape):
     severity = serializers.CharField()
 
 
-class SeriesSerializer(Shape):
+class WhatIfSeriesSerializer(Shape):
     """One series in every course of events."""
 
     name = serializers.CharField()
@@ -104,11 +104,11 @@ class SeriesSerializer(Shape):
     worst = serializers.ListField(
         child=serializers.CharField(), help_text="Of max and min: the asset, by course"
     )
-    levels = LevelSerializer(many=True)
-    options = LineSerializer(many=True)
+    levels = WhatIfLevelSerializer(many=True)
+    options = WhatIfLineSerializer(many=True)
 
 
-class AlarmCourseSerializer(Shape):
+class WhatIfAlarmCourseSerializer(Shape):
     """An alarm in one course of events."""
 
     probability = serializers.FloatField(help_text="Share of the draws that raise it")
@@ -119,7 +119,7 @@ class AlarmCourseSerializer(Shape):
     cleared_s = serializers.FloatField(allow_null=True)
 
 
-class PredictedAlarmSerializer(Shape):
+class WhatIfPredictedAlarmSerializer(Shape):
     """An alarm that would come, or is on."""
 
     rule = serializers.CharField()
@@ -132,10 +132,10 @@ class PredictedAlarmSerializer(Shape):
     level = serializers.FloatField()
     unit = serializers.CharField()
     active_now = serializers.BooleanField()
-    options = AlarmCourseSerializer(many=True)
+    options = WhatIfAlarmCourseSerializer(many=True)
 
 
-class FirstSerializer(Shape):
+class WhatIfFirstSerializer(Shape):
     """The first new alarm that comes in at least half of the draws."""
 
     rule = serializers.CharField()
@@ -145,7 +145,7 @@ class FirstSerializer(Shape):
     probability = serializers.FloatField()
 
 
-class PriceSerializer(Shape):
+class WhatIfPriceSerializer(Shape):
     """Price of a kilowatt-hour."""
 
     per_kwh = serializers.FloatField()
@@ -153,44 +153,44 @@ class PriceSerializer(Shape):
     carbon_g_kwh = serializers.FloatField()
 
 
-class EnergyCourseSerializer(Shape):
+class WhatIfEnergyCourseSerializer(Shape):
     """Energy in one course of events, and what is more than doing nothing."""
 
-    facility_kwh = BandSerializer()
-    facility_more_kwh = BandSerializer()
-    it_kwh = BandSerializer()
-    it_more_kwh = BandSerializer()
-    more_cost = BandSerializer(required=False)
-    more_carbon_kg = BandSerializer(required=False)
-    throttled_gpu_h = BandSerializer()
+    facility_kwh = WhatIfBandSerializer()
+    facility_more_kwh = WhatIfBandSerializer()
+    it_kwh = WhatIfBandSerializer()
+    it_more_kwh = WhatIfBandSerializer()
+    more_cost = WhatIfBandSerializer(required=False)
+    more_carbon_kg = WhatIfBandSerializer(required=False)
+    throttled_gpu_h = WhatIfBandSerializer()
 
 
-class EnergySerializer(Shape):
+class WhatIfEnergySerializer(Shape):
     """Energy by course of events."""
 
-    price = PriceSerializer(allow_null=True)
-    options = EnergyCourseSerializer(many=True)
+    price = WhatIfPriceSerializer(allow_null=True)
+    options = WhatIfEnergyCourseSerializer(many=True)
 
 
-class JobCourseSerializer(Shape):
+class WhatIfJobCourseSerializer(Shape):
     """A job in one course of events; differences are to doing nothing."""
 
-    step_s = BandSerializer()
-    slower_pct = BandSerializer()
-    throughput_pct = BandSerializer()
-    lost_gpu_h = BandSerializer()
-    more_lost_gpu_h = BandSerializer()
+    step_s = WhatIfBandSerializer()
+    slower_pct = WhatIfBandSerializer()
+    throughput_pct = WhatIfBandSerializer()
+    lost_gpu_h = WhatIfBandSerializer()
+    more_lost_gpu_h = WhatIfBandSerializer()
 
 
-class JobSerializer(Shape):
+class WhatIfJobSerializer(Shape):
     """A job in every course of events."""
 
     job = serializers.CharField()
     name = serializers.CharField()
-    options = JobCourseSerializer(many=True)
+    options = WhatIfJobCourseSerializer(many=True)
 
 
-class FitSerializer(Shape):
+class WhatIfFitSerializer(Shape):
     """Whether the twin may be trusted now."""
 
     verdict = serializers.ChoiceField(choices=("fit", "unfit", "unknown"))
@@ -198,30 +198,30 @@ class FitSerializer(Shape):
     quantities = serializers.DictField()
 
 
-class AnswerSerializer(Shape):
+class WhatIfAnswerSerializer(Shape):
     """Doing nothing (course 0) and the changes (course 1), from the live state."""
 
     at = serializers.DateTimeField(help_text="Time of the state it starts from")
     model = serializers.CharField()
-    fit = FitSerializer()
+    fit = WhatIfFitSerializer()
     duration_s = serializers.FloatField()
     draws = serializers.IntegerField()
     seed = serializers.IntegerField()
     summary = serializers.ListField(child=serializers.CharField())
-    options = CourseSerializer(many=True)
+    options = WhatIfCourseSerializer(many=True)
     times_s = serializers.ListField(child=serializers.FloatField())
-    series = SeriesSerializer(many=True)
-    alarms = PredictedAlarmSerializer(many=True)
+    series = WhatIfSeriesSerializer(many=True)
+    alarms = WhatIfPredictedAlarmSerializer(many=True)
     alarms_left_out = serializers.IntegerField()
-    first = FirstSerializer(many=True, allow_null=True)
-    energy = EnergySerializer()
-    jobs = JobSerializer(many=True)
+    first = WhatIfFirstSerializer(many=True, allow_null=True)
+    energy = WhatIfEnergySerializer()
+    jobs = WhatIfJobSerializer(many=True)
     closure = serializers.FloatField(help_text="Largest relative error of the energy balance")
     notes = serializers.ListField(child=serializers.CharField())
     ms = serializers.DictField(child=serializers.FloatField())
 
 
-class EntrySerializer(Shape):
+class WhatIfEntrySerializer(Shape):
     """One entry of the catalogue."""
 
     name = serializers.CharField()
@@ -237,7 +237,7 @@ class EntrySerializer(Shape):
     high = serializers.FloatField(allow_null=True)
 
 
-class DriveSerializer(Shape):
+class WhatIfDriveSerializer(Shape):
     """One drive of the asset: what may be set freely."""
 
     quantity = serializers.CharField()
@@ -249,16 +249,16 @@ class DriveSerializer(Shape):
     high = serializers.FloatField()
 
 
-class CatalogueSerializer(Shape):
+class WhatIfCatalogueSerializer(Shape):
     """What may be asked, of everything or of one asset."""
 
     asset = serializers.CharField(allow_null=True)
     kind = serializers.CharField(allow_null=True)
-    entries = EntrySerializer(many=True)
-    drives = DriveSerializer(many=True)
+    entries = WhatIfEntrySerializer(many=True)
+    drives = WhatIfDriveSerializer(many=True)
 
 
-class RunSerializer(serializers.ModelSerializer[WhatIfRun]):
+class WhatIfRunSerializer(serializers.ModelSerializer[WhatIfRun]):
     """A run of a worker, without its answer."""
 
     requested_by = serializers.CharField(
@@ -284,16 +284,16 @@ class RunSerializer(serializers.ModelSerializer[WhatIfRun]):
         read_only_fields = fields
 
 
-class RunDetailSerializer(RunSerializer):
+class WhatIfRunDetailSerializer(WhatIfRunSerializer):
     """A run with its answer."""
 
     answer = serializers.SerializerMethodField()
 
-    class Meta(RunSerializer.Meta):
-        fields = (*RunSerializer.Meta.fields, "answer")
+    class Meta(WhatIfRunSerializer.Meta):
+        fields = (*WhatIfRunSerializer.Meta.fields, "answer")
         read_only_fields = fields
 
-    @extend_schema_field(AnswerSerializer(allow_null=True))
+    @extend_schema_field(WhatIfAnswerSerializer(allow_null=True))
     def get_answer(self, run: WhatIfRun) -> Any:
         """The answer as the worker stored it."""
         return run.answer

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Any, Final
 
 from facilities.models import Asset, LatestReading
 from facilities.models.asset import AssetKind, LinkKind
@@ -246,7 +246,7 @@ def _asked(
     )
 
 
-def _with(base: Case, name: str, **changes: float | None) -> Case:
+def _with(base: Case, name: str, **changes: Any) -> Case:
     return replace(base, name=name, **changes)
 
 

@@ -10,7 +10,8 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from facilities.models import LatestReading
+from facilities.models import AssetLink, LatestReading
+from facilities.models.asset import LinkKind
 from facilities.tracking.live import Live, current
 from facilities.twin.network import Network
 from facilities.twin.network.blame import blame
@@ -132,6 +133,11 @@ class Picture:
     management: Resilience
     losses: list[Loss]
     unplaced: list[str]
+
+
+def has_network() -> bool:
+    """Whether the data list has a network at all."""
+    return AssetLink.objects.filter(kind=LinkKind.NETWORK).exists()
 
 
 def network_picture(*, live: Live | None = None) -> Picture:

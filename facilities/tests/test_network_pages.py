@@ -65,11 +65,11 @@ def test_it_plays_a_fault_through_to_the_heat(client_as, viewer, demo_facility):
     assert hit["bottleneck"].startswith(LINK)
     assert data["racks"] == ["rack-1-03", "rack-1-04"]
     stages = {stage["stage"]: stage for stage in data["chain"]}
-    for name in ("Job pace", "GPUs busy", "Server power", "GPU temperature", "Rack exhaust"):
+    for name in ("Job pace", "GPUs busy", "Server power", "GPU temperature", "Rack inlet"):
         assert stages[name]["after"] < stages[name]["before"], name
     # the network settles at once, heat takes minutes
     assert stages["Job pace"]["settles_s"] <= 20
-    assert stages["Rack exhaust"]["settles_s"] > stages["Job pace"]["settles_s"]
+    assert stages["Rack inlet"]["settles_s"] > stages["Job pace"]["settles_s"]
     assert data["remedies"][0]["helps"]
     assert data["remedies"][0]["interruption_s"] == 0
 

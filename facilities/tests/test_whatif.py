@@ -183,7 +183,7 @@ class TestAnswer(InDemoHall):
         ask(TRIP)
         with CaptureQueriesContext(connection) as queries:
             ask(TRIP)
-        assert len(queries) <= 5, [q["sql"] for q in queries]
+        assert len(queries) <= 6, [q["sql"] for q in queries]
 
 
 BAD: list[tuple[dict[str, Any], str, str]] = [

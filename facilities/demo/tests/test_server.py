@@ -262,3 +262,33 @@ def test_it_runs_as_a_process_and_stops_on_sigterm(tmp_path: Path) -> None:
         assert process.wait(timeout=10) == 0
     finally:
         process.kill()
+
+
+def test_it_lets_a_fault_develop(served: Served) -> None:
+    slow = {"fault": "crac-3-filter-clog", "severity": 0.5, "over_s": 200}
+    assert served.client.post("/faults", json=slow).status_code == 200
+    for _ in range(100):
+        served.runtime.step(1.0)
+    faults = {f["name"]: f for f in served.client.get("/faults").json()["faults"]}
+    clog = faults["crac-3-filter-clog"]
+    assert clog["active"] and clog["level"] == pytest.approx(0.25, abs=0.01)
+    assert (clog["group"], clog["cause"], clog["scales"]) == ("Cooling", "crac-3", True)
+    assert faults["crac-2-trip"]["level"] == 0.0
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code"),
+    [
+        ({"fault": "crac-2-trip", "severity": 0.5}, 422, "out_of_limits"),
+        ({"fault": "crac-3-filter-clog", "severity": 2}, 422, "out_of_limits"),
+        ({"fault": "crac-3-filter-clog", "over_s": -5}, 422, "out_of_limits"),
+        ({"fault": "crac-3-filter-clog", "severity": "half"}, 400, "malformed"),
+        ({"fault": "crac-3-filter-clog", "over_s": True}, 400, "malformed"),
+    ],
+)
+def test_it_refuses_a_development_that_cannot_be(
+    served: Served, body: dict[str, Any], status: int, code: str
+) -> None:
+    answer = served.client.post("/faults", json=body)
+    assert (answer.status_code, answer.json()["code"]) == (status, code)
+    assert served.runtime.state()["faults"] == []

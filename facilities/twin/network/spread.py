@@ -129,7 +129,7 @@ def bottleneck(network: Network, arcs: Ints, job: int, gbps: Floats) -> tuple[st
     return "", 0.0
 
 
-def _job(network: Network, solved: NetworkState, arcs: Floats, gbps: Floats, job: int) -> JobEffect:
+def _job(network: Network, solved: NetworkState, arcs: Ints, gbps: Floats, job: int) -> JobEffect:
     mine = network.jobs.gpus[
         np.array([group.job == job for group in network.jobs.groups])[network.jobs.group_of]
     ]

@@ -75,7 +75,7 @@ def settled(
     place: Site | None = None, parameters: GpuConstants | None = None, **how: float
 ) -> Bench:
     bench = Bench(place or site(), parameters)
-    bench.run(**how)  # type: ignore[arg-type]
+    bench.run(**how)
     return bench
 
 

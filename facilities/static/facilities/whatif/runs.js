@@ -119,7 +119,7 @@ export class Runs {
       row.dataset.state = run.state;
       const link = document.createElement("a");
       link.href = `?run=${run.id}`;
-      link.textContent = run.title;
+      link.textContent = run.title.charAt(0).toUpperCase() + run.title.slice(1);
       const about = document.createElement("span");
       about.className = "muted tiny num";
       about.textContent = `#${run.id} · ${run.requested_by ?? "–"} · ${new Date(run.created_at).toLocaleString("en-GB")} · ${run.state_label}`;
