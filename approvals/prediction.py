@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -131,13 +130,18 @@ def _sentence(made: Mapping[str, Any]) -> str:
         f"({idle.low:.1f} to {idle.high:.1f}) without"
     ]
     if made["avoided"]:
-        parts.append(f"it avoids {len(made['avoided'])} alarms, first {_named(made['avoided'][0])}")
+        parts.append(f"it avoids {_counted(made['avoided'])}")
     if made["added"]:
-        parts.append(f"it raises {len(made['added'])} alarms, first {_named(made['added'][0])}")
+        parts.append(f"it raises {_counted(made['added'])}")
     energy = made["energy_kwh"]
     if energy is not None and abs(energy) >= 0.05:
         parts.append(f"{abs(energy):.1f} kWh {'more' if energy > 0 else 'less'}")
     return f"{'; '.join(parts)}."
+
+
+def _counted(rows: Sequence[Mapping[str, Any]]) -> str:
+    first = _named(rows[0])
+    return f"{len(rows)} alarms, first {first}" if len(rows) > 1 else f"the alarm {first}"
 
 
 def _named(row: Mapping[str, Any]) -> str:
@@ -200,8 +204,3 @@ def compared(prediction: Mapping[str, Any], *, tag: str, after: float, seconds: 
         f"the twin predicted {found.middle:.1f} ({found.low:.1f} to {found.high:.1f}), "
         f"measured {after:g} is {where}"
     )
-
-
-def predicted_when(prediction: Mapping[str, Any]) -> datetime | None:
-    """Time of the state that a prediction starts from."""
-    return datetime.fromisoformat(prediction["at"]) if prediction.get("at") else None

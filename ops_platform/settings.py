@@ -196,6 +196,7 @@ SPECTACULAR_SETTINGS = {
         "DocumentKindEnum": "rag.models.document.Kind",
         "ProposalStateEnum": "approvals.states.ProposalState",
         "QuarantineStateEnum": "facilities.models.quarantine.QuarantineState",
+        "WhatIfStateEnum": "facilities.models.whatif.WhatIfState",
     },
     "APPEND_COMPONENTS": {
         "securitySchemes": {

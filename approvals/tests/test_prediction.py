@@ -103,14 +103,14 @@ def test_it_goes_on_when_the_twin_fails(
     from facilities.models import Asset
 
     set_values(CRAC_2_DOWN)
-    Asset.objects.filter(tag="crac-1").update(attributes={"airflow_m3s": "much"})
+    Asset.objects.filter(tag="chiller-1").update(attributes={"cooling_w": "much"})
     live._twins.clear()
     try:
         proposal = _request(operator)
     finally:
         live._twins.clear()
     assert proposal.state == "pending"
-    assert "airflow_m3s is 'much', not a number" in proposal.prediction["problem"]
+    assert "cooling_w is 'much', not a number" in proposal.prediction["problem"]
     assert proposal.computed_digest() == proposal.digest
 
 

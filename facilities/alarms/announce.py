@@ -15,6 +15,7 @@ from facilities.models import Alarm
 from facilities.models.alarm import SEVERITY_ORDER
 from facilities.signals import alarm_raised
 
+from .many import any_of
 from .payload import alarm_payload
 
 PUSHED_SINGLY: Final = 50
@@ -51,7 +52,7 @@ def audible(alarm_ids: Iterable[int], now: datetime) -> list[int]:
 
     rows = (
         Alarm.objects.filter(
-            pk__in=list(alarm_ids), cleared_at__isnull=True, acknowledged_at__isnull=True
+            pk__in=any_of(alarm_ids), cleared_at__isnull=True, acknowledged_at__isnull=True
         )
         .exclude(pk__in=Alarm.objects.filter(quiet_now(now)).values("pk"))
         .values_list("pk", "severity", "raised_at")

@@ -11,6 +11,7 @@ from django.db import connection
 
 from facilities.models import LatestReading, Quality
 
+from .many import any_of
 from .samples import Sample
 
 MAX_HISTORY = 600
@@ -76,7 +77,7 @@ def read_latest(point_ids: Sequence[int] | None) -> dict[int, Sample]:
     """Latest readings of these points (None: of all). One query."""
     rows = LatestReading.objects.all()
     if point_ids is not None:
-        rows = rows.filter(point__in=point_ids)
+        rows = rows.filter(point__in=any_of(point_ids))
     return {
         point: Sample(ts, value, quality)
         for point, ts, value, quality in rows.values_list("point_id", "ts", "value", "quality")

@@ -21,6 +21,7 @@ from . import lifecycle
 from .context import Context, read_latest
 from .excursions import NORMAL_STATE, Excursions, Known, follow
 from .kinds import KINDS
+from .many import any_of
 from .rules import Phase, State
 from .samples import Sample, moment
 from .table import Pair, RuleTable, rule_table
@@ -132,7 +133,7 @@ def _known(points: Sequence[int] | None) -> dict[tuple[int, int], Known]:
     pending = RuleState.objects.all()
     active = Alarm.objects.filter(cleared_at__isnull=True)
     if points is not None:
-        pending, active = pending.filter(point__in=points), active.filter(point__in=points)
+        pending, active = pending.filter(point__in=any_of(points)), active.filter(point__in=any_of(points))
     known = {
         (point, rule): Known(State(Phase.PENDING, since))
         for point, rule, since in pending.values_list("point_id", "rule_id", "condition_since")
@@ -189,7 +190,7 @@ def _without_old(raises: list[lifecycle.Raise]) -> list[lifecycle.Raise]:
     ended = {
         (point, rule): last
         for point, rule, last in Alarm.objects.filter(
-            point__in={r.pair.point.id for r in raises},
+            point__in=any_of({r.pair.point.id for r in raises}),
             rule__in={r.pair.rule.id for r in raises},
             cleared_at__gte=min(r.sample.ts for r in raises),
         )

@@ -15,6 +15,7 @@ from facilities.models import Alarm, AlarmEvent, AlarmPolicy, MaintenanceWindow,
 from facilities.models.alarm import AlarmEventKind, Severity
 
 from .groups import current_topology
+from .many import any_of
 from .table import Pair
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def read_holds(pairs: Sequence[Pair], now: datetime) -> Holds:
     shelves = {
         (shelf.point_id, shelf.rule_id): shelf
         for shelf in Shelf.objects.filter(
-            until__gt=now, point__in={pair.point.id for pair in pairs}
+            until__gt=now, point__in=any_of({pair.point.id for pair in pairs})
         )
     }
     windows = list(MaintenanceWindow.objects.filter(starts_at__lte=now, ends_at__gt=now))

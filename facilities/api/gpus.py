@@ -87,12 +87,16 @@ class OutcomeSerializer(serializers.Serializer[Any]):
     key = serializers.CharField()
     name = serializers.CharField()
     note = serializers.CharField(allow_blank=True)
-    throughput_pct = serializers.FloatField(help_text="Of the unthrottled clock")
-    gain_pct = serializers.FloatField(help_text="Percent points against `now`")
+    throughput_pct = serializers.FloatField(
+        allow_null=True, help_text="Of the unthrottled clock; null without work"
+    )
+    gain_pct = serializers.FloatField(allow_null=True, help_text="Percent points against `now`")
     temp_c = serializers.FloatField()
     power_w = serializers.FloatField()
     saved_w = serializers.FloatField()
-    work_per_joule_pct = serializers.FloatField(help_text="Change against `now`, percent")
+    work_per_joule_pct = serializers.FloatField(
+        allow_null=True, help_text="Change against `now`, percent"
+    )
     limits = serializers.DictField(
         child=serializers.FloatField(), help_text="Share of the time by reason"
     )

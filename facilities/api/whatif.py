@@ -84,9 +84,12 @@ class TwinView(APIView):
 
     def question(self) -> Any:
         """The body, if it is of a size that a question can have."""
-        length = self.request.META.get("CONTENT_LENGTH") or "0"
+        length = self.request.META.get("CONTENT_LENGTH") or ""
         if not length.isdigit() or int(length) > MAX_BODY_BYTES:
-            raise TooLargeError(f"the body has {length} bytes, at most {MAX_BODY_BYTES:,}")
+            raise TooLargeError(
+                f"send a body of at most {MAX_BODY_BYTES:,} bytes with its Content-Length, "
+                f"not {length or 'one of unknown size'}"
+            )
         data = self.request.data
         if not isinstance(data, dict):
             raise QuestionError("question", "send a JSON object with changes and duration_s")
@@ -288,25 +291,45 @@ class RunAgain(TwinView):
         return Response(WhatIfRunSerializer(run).data, status=status.HTTP_202_ACCEPTED)
 
 
-class RunExport(TwinView):
-    """The answer as a file."""
+def _answered(pk: int) -> WhatIfRun:
+    run = _run(pk)
+    if run.answer is None:
+        raise ConflictError(f"run {pk} has no answer: {run.get_state_display().lower()}")
+    return run
+
+
+def _as_file(pk: int, kind: str) -> dict[str, str]:
+    return {"Content-Disposition": f'attachment; filename="what-if-{pk}.{kind}"'}
+
+
+class RunExportCsv(TwinView):
+    """The answer as a table."""
 
     @extend_schema(
-        operation_id="twin_whatif_runs_export",
-        summary="The answer of a run as CSV or JSON",
+        operation_id="twin_whatif_runs_export_csv",
+        summary="The answer of a run as CSV",
         responses={(200, "text/csv"): OpenApiTypes.BINARY},
     )
-    def get(self, request: Request, pk: int, kind: str) -> HttpResponse | Response:
-        """Return the answer as a file to keep."""
-        run = _run(pk)
-        if run.answer is None:
-            raise ConflictError(f"run {pk} has no answer: {run.get_state_display().lower()}")
-        name = f'attachment; filename="what-if-{pk}.{kind}"'
-        if kind == "json":
-            body = {"question": run.question, "answer": run.answer}
-            return Response(body, headers={"Content-Disposition": name})
+    def get(self, request: Request, pk: int) -> HttpResponse:
+        """Return one line per moment and series."""
+        run = _answered(pk)
         return HttpResponse(
-            answer_csv(run.answer),
+            answer_csv(run.answer or {}),
             content_type="text/csv; charset=utf-8",
-            headers={"Content-Disposition": name},
+            headers=_as_file(pk, "csv"),
         )
+
+
+class RunExportJson(TwinView):
+    """Question and answer as a file."""
+
+    @extend_schema(
+        operation_id="twin_whatif_runs_export_json",
+        summary="Question and answer of a run as JSON",
+        responses=OpenApiTypes.OBJECT,
+    )
+    def get(self, request: Request, pk: int) -> Response:
+        """Return both, to keep or to ask again elsewhere."""
+        run = _answered(pk)
+        body = {"question": run.question, "answer": run.answer}
+        return Response(body, headers=_as_file(pk, "json"))

@@ -11,7 +11,7 @@ import numpy as np
 from facilities.models import LatestReading, Quality
 
 from . import ratios
-from .integrate import Grid, powers
+from .integrate import powers
 from .meters import COUNTER, metering_plan
 
 FRESH: Final = timedelta(minutes=5)
@@ -51,14 +51,12 @@ def energy_now(*, now: datetime | None = None) -> Now:
             continue
         values[n, 0] = found[1] * meter.scale
         newest = found[0] if newest is None else max(newest, found[0])
-    cells = Grid(np.zeros(1), 3600.0, np.full(1, 3600.0))
     unbounded = np.full_like(values, np.nan)
     measured = powers(values, (~np.isnan(values)).astype(np.float64), unbounded)
-    flow = ratios.flows(plan, measured, cells)
-    everything = np.ones(1, dtype=bool)
+    flow = ratios.flows(plan, measured)
     return Now(
         newest,
-        ratios.ratios_of(flow, cells, plan.tariff, everything),
+        ratios.ratios_of(flow, np.full(1, 3600.0), plan.tariff),
         stale,
         ratios.issues(plan, flow),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy as np
 from facilities.twin.power import PowerConstants
 from facilities.twin.power import chain as losses
 
-from .integrate import Flags, Floats, Grid, Measured, energy_wh, total
+from .integrate import Floats, Measured, energy_wh, total
 from .meters import Plan
 from .prices import DIESEL_KG_L, Tariff, carbon_kg, energy_cost
 
@@ -44,6 +44,19 @@ class Flows:
     water_lps: Floats
     fuel_lps: Floats
     uses: list[Use]
+
+    def part(self, chosen: slice) -> Flows:
+        """The same over some of the intervals."""
+        return Flows(
+            self.total_w[chosen],
+            self.total_from,
+            self.utility_w[chosen],
+            self.generator_w[chosen],
+            {number: rate[chosen] for number, rate in self.it_w.items()},
+            self.water_lps[chosen],
+            self.fuel_lps[chosen],
+            [replace(use, rate_w=use.rate_w[chosen]) for use in self.uses],
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +101,7 @@ class Ratios:
     uses: list[UseEnergy]
 
 
-def flows(plan: Plan, measured: Measured, cells: Grid) -> Flows:
+def flows(plan: Plan, measured: Measured) -> Flows:
     """Combine the meters into what the ratios need."""
 
     def rate(role: str) -> Floats:
@@ -197,9 +210,8 @@ def _pumps(plan: Plan, measured: Measured) -> Use:
     )
 
 
-def ratios_of(flow: Flows, cells: Grid, tariff: Tariff, chosen: Flags) -> Ratios:
-    """The ratios over the chosen intervals."""
-    weight = cells.weight_s * chosen
+def ratios_of(flow: Flows, weight: Floats, tariff: Tariff) -> Ratios:
+    """The ratios over intervals of which ``weight`` seconds count each, (K,)."""
     seconds = max(float(weight.sum()), 1e-9)
 
     def matched(above: Floats, below: Floats, factor: float = 1.0) -> Ratio:

@@ -77,23 +77,9 @@ def energy_report(
     width_s = 60.0 if level == Level.MINUTE else 3600.0
     cells = grid(start.timestamp(), end.timestamp(), width_s)
     measured = read_meters(plan, cells, level)
-    flows = ratios.flows(plan, measured, cells)
-    steps = []
-    length_s = step_s or cells.seconds
-    index = np.floor((cells.begins - cells.begins[0]) / length_s).astype(np.int64)
-    if step_s:
-        for n in range(int(index[-1]) + 1):
-            chosen = index == n
-            begin = datetime.fromtimestamp(float(cells.begins[chosen][0]), UTC)
-            steps.append(
-                Step(
-                    max(begin, start),
-                    min(begin + timedelta(seconds=step_s), end),
-                    ratios.ratios_of(flows, cells, plan.tariff, chosen),
-                )
-            )
-    everything = np.ones(len(cells.begins), dtype=bool)
-    whole = ratios.ratios_of(flows, cells, plan.tariff, everything)
+    flows = ratios.flows(plan, measured)
+    steps = _steps(flows, cells, plan, start, end, step_s) if step_s else []
+    whole = ratios.ratios_of(flows, cells.weight_s, plan.tariff)
     inputs = _inputs(plan, measured, cells)
     return Report(
         start,
@@ -105,6 +91,29 @@ def energy_report(
         inputs,
         [*ratios.issues(plan, flows), *_remarks(inputs)],
     )
+
+
+def _steps(
+    flows: ratios.Flows, cells: Grid, plan: Plan, start: datetime, end: datetime, step_s: float
+) -> list[Step]:
+    """The ratios of each step, counted from the first interval."""
+    steps = []
+    first = float(cells.begins[0])
+    edges = np.arange(first, end.timestamp(), step_s)
+    bounds = [*np.searchsorted(cells.begins, edges - 1e-3).tolist(), len(cells.begins)]
+    for edge, low, high in zip(edges.tolist(), bounds[:-1], bounds[1:], strict=True):
+        if low == high:
+            continue
+        begin = datetime.fromtimestamp(edge, UTC)
+        chosen = slice(low, high)
+        steps.append(
+            Step(
+                max(begin, start),
+                min(begin + timedelta(seconds=step_s), end),
+                ratios.ratios_of(flows.part(chosen), cells.weight_s[chosen], plan.tariff),
+            )
+        )
+    return steps
 
 
 def read_meters(plan: Plan, cells: Grid, level: Level) -> Measured:

@@ -9,7 +9,7 @@ from typing import Any, Final
 from facilities.models import Asset, LatestReading
 from facilities.models.asset import AssetKind, LinkKind
 from facilities.twin.gpu import GpuConstants
-from facilities.twin.gpu.limits import Limits
+from facilities.twin.gpu.limits import IDLE_UTIL, Limits
 from facilities.twin.gpu.loop import Case, ControlLoop, Trace
 from facilities.twin.gpu.nvml import LIMITING, REASONS
 from facilities.twin.site import AssetRecord
@@ -62,13 +62,14 @@ class Outcome:
     key: str
     name: str
     note: str
-    throughput_pct: float
-    gain_pct: float
+    throughput_pct: float | None
+    """Of the top clock; None for a GPU without work."""
+    gain_pct: float | None
     """Throughput against leaving everything as it is, percent points."""
     temp_c: float
     power_w: float
     saved_w: float
-    work_per_joule_pct: float
+    work_per_joule_pct: float | None
     """Against leaving everything as it is, percent."""
     limits: dict[str, float] = field(default_factory=dict)
     """Share of the time by reason label."""
@@ -301,17 +302,22 @@ def _outcomes(cases: list[tuple[str, str, Case]], trace: Trace, *, after_s: floa
     temp, power = trace.mean("temp_c", after_s=after_s), trace.mean("power_w", after_s=after_s)
     shares = {reason: trace.share(reason, after_s=after_s) for reason in LIMITING}
     efficiency = speed / power
+    works = [case.util >= IDLE_UTIL for _, _, case in cases]
     return [
         Outcome(
             key=key,
             name=case.name,
             note=note,
-            throughput_pct=float(speed[place]),
-            gain_pct=float(speed[place] - speed[0]),
+            throughput_pct=float(speed[place]) if works[place] else None,
+            gain_pct=float(speed[place] - speed[0]) if works[place] and works[0] else None,
             temp_c=float(temp[place]),
             power_w=float(power[place]),
             saved_w=float(power[0] - power[place]),
-            work_per_joule_pct=float((efficiency[place] / efficiency[0] - 1.0) * 100.0),
+            work_per_joule_pct=(
+                float((efficiency[place] / efficiency[0] - 1.0) * 100.0)
+                if works[place] and works[0]
+                else None
+            ),
             limits={
                 REASONS[reason].label: round(float(share[place]), 4)
                 for reason, share in shares.items()

@@ -82,6 +82,7 @@ def link_fault(*, link: str, capacity_pct: float, live: Live | None = None) -> F
     if place.kind != "link":
         raise SiteError(f"{link} is a {place.kind}: choose a link of the network")
     speed = live.state.gpu.speed
+    network.step(state, live.drive, gpu_speed=speed, dt_s=1.0)
     found = spread(network, state, live.drive, link=link, capacity=capacity, gpu_speed=speed)
     rated = float(network.link_ratings[place.row])
     health = float(state.link_health[0, place.row])

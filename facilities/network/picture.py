@@ -148,6 +148,8 @@ def network_picture(*, live: Live | None = None) -> Picture:
     """
     live = live or current()
     network = live.twin.network
+    # what readings say of links is an input; loads and paces follow from it in a step
+    network.step(live.state.network, live.drive, gpu_speed=live.state.gpu.speed, dt_s=1.0)
     readings = _readings()
     resilience, management, losses = _weak_points(live)
     return Picture(

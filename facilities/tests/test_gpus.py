@@ -175,10 +175,11 @@ def test_it_puts_the_model_onto_the_readings(plant):
 
 def test_it_ranks_what_would_help(plant):
     control = gpu_control(gpu=gpu_row(tag=GPU))
-    found = {outcome.key: outcome for outcome in control.outcomes}
-    assert found["cooler"].gain_pct > 0.5
-    assert found["fans"].gain_pct > found["cooler"].gain_pct
-    assert found["paste"].throughput_pct == pytest.approx(100.0, abs=1.5)
+    gains = {outcome.key: outcome.gain_pct or 0.0 for outcome in control.outcomes}
+    assert gains["cooler"] > 0.5
+    assert gains["fans"] > gains["cooler"]
+    whole = {outcome.key: outcome.throughput_pct for outcome in control.outcomes}
+    assert whole["paste"] == pytest.approx(100.0, abs=1.5)
     assert control.throttles_from_c < 24.0
     healthy = gpu_control(gpu=gpu_row(tag="srv-05-gpu-0"))
     assert healthy.throttles_from_c > 35.0
@@ -232,6 +233,14 @@ def test_it_says_what_is_wrong_with_the_data_list(client_as, viewer, hall):
     client = client_as(viewer)
     assert "no device model is called" in client.get(f"/gpus/{GPU}/").content.decode()
     assert client.get(f"/api/v1/gpus/{GPU}/control").status_code == 200
+
+
+def test_an_idle_gpu_has_nothing_to_gain(feed):
+    feed(GPU, temp_c=30, power_w=72, util_pct=0, sm_clock_mhz=345, throttle_reasons=1)
+    now = gpu_control(gpu=gpu_row(tag=GPU)).outcomes[0]
+    assert (now.throughput_pct, now.gain_pct, now.work_per_joule_pct) == (None, None, None)
+    assert now.power_w == pytest.approx(72, rel=0.1)
+    assert not gpu_row(tag=GPU).is_limited
 
 
 def test_it_uses_the_water_of_a_liquid_cooled_rack(feed):

@@ -134,7 +134,7 @@ class TestEndpoints:
                 title=f"run {number}", requested_by=operator, created_at=timezone.now()
             )
         with django_assert_max_num_queries(7):
-            assert b"run 11" in client.get("/whatif/").content
+            assert b"Run 11" in client.get("/whatif/").content
         with django_assert_max_num_queries(5):
             assert client.get(RUNS).json()["count"] == 12
         assert client.get(f"{RUNS}?state=done").json()["count"] == 0

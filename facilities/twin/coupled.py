@@ -303,7 +303,7 @@ class Twin:
         if self._asks(wanted, "gpu", "server"):
             values.update(self.gpu.values(state.gpu, drive))
         if wanted is None or wanted & _ELECTRIC:
-            values.update(self.power.values(state.power, drive))
+            values.update(self.power.values(state.power, drive, wanted))
         values.update(self.thermal.values(state.thermal, drive, wanted))
         values["server", "inlet_c"] = state.thermal.inlet_c.take(self._server_rack, axis=1)
         return values
@@ -353,12 +353,19 @@ class Twin:
             if follower.advance((number - 1) * dt_s) or told is None:
                 told = self.thermal.commands(drive)
             self.step(state, drive, dt_s, told=told)
-            closure = max(closure, self.balance(state).worst)
+            closure = max(closure, _heat_error(state.thermal))
             if number % thin == 0 or number == steps:
+                closure = max(closure, self.balance(state).worst)
                 recorder.record(number * dt_s, self.values(state, drive, keys))
                 if progress is not None:
                     progress(number / steps)
         return recorder.trajectory(self.site, variants=variants, closure=closure)
+
+
+def _heat_error(heat: ThermalState) -> float:
+    """Largest relative error of the heat balance of the last step, over all members."""
+    error = heat.heat_in_w - heat.heat_out_w - heat.heat_stored_w
+    return float(np.abs(error).max() / max(heat.heat_in_w.min(), 1.0))
 
 
 def _tiled(part: Part, variants: int) -> Part:

@@ -23,8 +23,8 @@ from .alarms import Fired, Watch, fired
 from .figures import Figures, figure_keys, figures_of
 from .question import Question, QuestionError, Wanted
 
-SAMPLES: Final = 360
-"""Moments kept of a run: every 5 s of half an hour."""
+SAMPLES: Final = 180
+"""Moments kept of a run: every 10 s of half an hour, which is also how finely alarms are timed."""
 LEAST_SAMPLES: Final = 60
 MEMORY_BYTES: Final = 96 * 1024 * 1024
 """Bound on the trajectories held at once; longer steps between samples and fewer draws at once

@@ -51,7 +51,9 @@ def page(request: HttpRequest) -> HttpResponse:
     context: dict[str, Any] = {"nav": "plant", "problem": ""}
     try:
         context["groups"] = _grouped(_ask("GET", "/faults")["faults"])
-        context["active"] = [f for group in context["groups"] for f in group["faults"] if f["active"]]
+        context["active"] = [
+            f for group in context["groups"] for f in group["faults"] if f["active"]
+        ]
         context["severities"], context["times"] = SEVERITIES, TIMES
         context["writes"] = list(reversed(_ask("GET", "/writes")["writes"]))[:20]
     except PlantSilent as error:

@@ -23,6 +23,8 @@ from facilities.models import (
 from facilities.models.alarm import SEVERITY_ORDER, AlarmEventKind
 from facilities.models.notify import ChannelKind
 
+from facilities.alarms.many import any_of
+
 from .email import addresses
 from .messages import alarm_body, type_of
 
@@ -48,7 +50,7 @@ def start(*, alarm_ids: Sequence[int], now: datetime) -> int:
     if not chains:
         return 0
     rows = []
-    facts = Alarm.objects.filter(pk__in=alarm_ids).values_list(
+    facts = Alarm.objects.filter(pk__in=any_of(alarm_ids)).values_list(
         "pk", "severity", "point__asset__hall_id", "point__asset__kind"
     )
     for pk, severity, hall_id, kind in facts:

@@ -98,9 +98,7 @@ class AirState:
 class Air:
     """The hall's air; arrays are in file order of crac and rack assets."""
 
-    def __init__(
-        self, facility: FacilitySpec, *, parameters: AirParameters, seed: int = 1
-    ) -> None:
+    def __init__(self, facility: FacilitySpec, *, parameters: AirParameters, seed: int = 1) -> None:
         self.p = parameters
         rng = np.random.default_rng((seed, 31))
         cracs = facility.of_kind("crac")
@@ -234,9 +232,7 @@ class Air:
         s, p = self.state, self.p
         flow_w_k = p.rho_kg_m3 * p.cp_j_kgk * s.flow_m3s
         relative = np.maximum(s.flow_m3s / self.crac_flow_m3s, 1e-3)
-        effectiveness = 1.0 - np.exp(
-            -p.coil_ntu * coil_ua * relative**p.coil_ntu_flow_exponent
-        )
+        effectiveness = 1.0 - np.exp(-p.coil_ntu * coil_ua * relative**p.coil_ntu_flow_exponent)
         # Water shared by the open valves; too little of it starves the coil.
         wanted_lps = p.coil_water_lps * float(np.sum(np.where(s.flow_m3s > 0, s.stem, 0.0)))
         water = s.stem * min(1.0, water_lps / max(wanted_lps, 1e-6))

@@ -43,7 +43,9 @@ class Cdu:
 
     @property
     def power_w(self) -> float:
-        return self.pump_rated_w * self.speed**3 + (60.0 if self.running else 0.0)  # controls: assumed
+        return self.pump_rated_w * self.speed**3 + (
+            60.0 if self.running else 0.0
+        )  # controls: assumed
 
     @property
     def stored_j(self) -> float:

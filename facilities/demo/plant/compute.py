@@ -173,13 +173,14 @@ class Compute:
             plate_c=plate_c,
             plate_flow=plate_flow,
         )
-        cpu_w = p.server_base_w + p.cpu_follows_w * np.add.reduceat(
-            self.gpu_util, self._first_gpu
-        ) / self._gpus_of_server
-        cpu_w = cpu_w + p.surge_cpu_w * surge[self.server_rack]
-        self.server_w = np.where(
-            server_on, cpu_w + p.server_fan_w * self.fan**3 + gpu_sum_w, 0.0
+        cpu_w = (
+            p.server_base_w
+            + p.cpu_follows_w
+            * np.add.reduceat(self.gpu_util, self._first_gpu)
+            / self._gpus_of_server
         )
+        cpu_w = cpu_w + p.surge_cpu_w * surge[self.server_rack]
+        self.server_w = np.where(server_on, cpu_w + p.server_fan_w * self.fan**3 + gpu_sum_w, 0.0)
         day = math.cos(2 * math.pi * (seconds_of_day / 86_400.0 - 0.6))
         others_w = p.other_rack_w * (1.0 + self._rack_noise + p.other_rack_day * day)
         others_w = others_w + surge * (self.rack_max_w - others_w)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,45 +26,69 @@ class Ailment(NamedTuple):
     amount: float = 0.0
 
 
-def _flags(kind: str) -> Any:
-    return field(metadata={"kind": kind, "healthy": False})
-
-
-def _floats(kind: str, healthy: float) -> Any:
-    return field(metadata={"kind": kind, "healthy": healthy})
+HEALTHY: Final[dict[str, tuple[str, bool | float]]] = {
+    "crac_tripped": ("crac", False),
+    "crac_fan_limit": ("crac", 1.0),
+    "crac_fan_wear": ("crac", 0.0),
+    "crac_filter_resistance": ("crac", 1.0),
+    "crac_coil_ua": ("crac", 1.0),
+    "crac_valve_stuck": ("crac", np.nan),
+    "pump_tripped": ("pump", False),
+    "pump_head": ("pump", 1.0),
+    "chiller_tripped": ("chiller", False),
+    "tower_tripped": ("tower", False),
+    "tower_fill": ("tower", 1.0),
+    "cdu_tripped": ("cdu", False),
+    "cdu_exchanger_ua": ("cdu", 1.0),
+    "ups_input_lost": ("ups", False),
+    "ups_rectifier_failed": ("ups", False),
+    "ups_battery_wear": ("ups", 0.0),
+    "pdu_breaker_open": ("pdu", False),
+    "gpu_resistance": ("gpu", 1.0),
+    "gpu_paste": ("gpu", 1.0),
+    "gpu_xid": ("gpu", 0.0),
+    "gpu_lost": ("gpu", False),
+    "server_brake": ("server", False),
+    "server_nvlink": ("server", 1.0),
+    "link_capacity": ("link", 1.0),
+    "link_errors": ("link", 0.0),
+    "link_flapping": ("link", False),
+    "rack_surge": ("rack", 0.0),
+}
+"""Of each array of `Conditions`: the asset kind it is by, and the value that is healthy."""
 
 
 @dataclass
 class Conditions:
     """Health of the equipment; arrays are in file order of their asset kind."""
 
-    crac_tripped: Flags = _flags("crac")
-    crac_fan_limit: Floats = _floats("crac", 1.0)  # highest fan speed the drive allows, 0..1
-    crac_fan_wear: Floats = _floats("crac", 0.0)  # 0 new .. 1 worn out: less air, more power
-    crac_filter_resistance: Floats = _floats("crac", 1.0)  # multiple of a clean filter
-    crac_coil_ua: Floats = _floats("crac", 1.0)  # share of the clean coil's heat transfer
-    crac_valve_stuck: Floats = _floats("crac", np.nan)  # opening where it stands; NaN moves
-    pump_tripped: Flags = _flags("pump")
-    pump_head: Floats = _floats("pump", 1.0)  # share of the flow of a new impeller
-    chiller_tripped: Flags = _flags("chiller")
-    tower_tripped: Flags = _flags("tower")  # the fan stands, the condenser pump runs
-    tower_fill: Floats = _floats("tower", 1.0)  # share of the clean fill's transfer
-    cdu_tripped: Flags = _flags("cdu")
-    cdu_exchanger_ua: Floats = _floats("cdu", 1.0)
-    ups_input_lost: Flags = _flags("ups")  # the feed to this UPS is dead
-    ups_rectifier_failed: Flags = _flags("ups")  # fed, but carrying the load from its battery
-    ups_battery_wear: Floats = _floats("ups", 0.0)  # 0 new .. 1 end of life and beyond
-    pdu_breaker_open: Flags = _flags("pdu")
-    gpu_resistance: Floats = _floats("gpu", 1.0)  # multiple of the clean heat sink's
-    gpu_paste: Floats = _floats("gpu", 1.0)  # multiple of the fresh paste's resistance
-    gpu_xid: Floats = _floats("gpu", 0.0)  # last XID error
-    gpu_lost: Flags = _flags("gpu")  # fell off the bus
-    server_brake: Flags = _flags("server")  # external power brake asserted
-    server_nvlink: Floats = _floats("server", 1.0)  # share of the NVLink bandwidth left
-    link_capacity: Floats = _floats("link", 1.0)  # share of the rated capacity, 0 is down
-    link_errors: Floats = _floats("link", 0.0)  # added symbol errors, 1/s
-    link_flapping: Flags = _flags("link")
-    rack_surge: Floats = _floats("rack", 0.0)  # 0 normal .. 1: everything at its limit
+    crac_tripped: Flags
+    crac_fan_limit: Floats  # highest fan speed the drive allows, 0..1
+    crac_fan_wear: Floats  # 0 new .. 1 worn out: less air, more power
+    crac_filter_resistance: Floats  # multiple of a clean filter
+    crac_coil_ua: Floats  # share of the clean coil's heat transfer
+    crac_valve_stuck: Floats  # opening where it stands; NaN moves
+    pump_tripped: Flags
+    pump_head: Floats  # share of the flow of a new impeller
+    chiller_tripped: Flags
+    tower_tripped: Flags  # the fan stands, the condenser pump runs
+    tower_fill: Floats  # share of the clean fill's transfer
+    cdu_tripped: Flags
+    cdu_exchanger_ua: Floats
+    ups_input_lost: Flags  # the feed to this UPS is dead
+    ups_rectifier_failed: Flags  # fed, but carrying the load from its battery
+    ups_battery_wear: Floats  # 0 new .. 1 end of life and beyond
+    pdu_breaker_open: Flags
+    gpu_resistance: Floats  # multiple of the clean heat sink's
+    gpu_paste: Floats  # multiple of the fresh paste's resistance
+    gpu_xid: Floats  # last XID error
+    gpu_lost: Flags  # fell off the bus
+    server_brake: Flags  # external power brake asserted
+    server_nvlink: Floats  # share of the NVLink bandwidth left
+    link_capacity: Floats  # share of the rated capacity, 0 is down
+    link_errors: Floats  # added symbol errors, 1/s
+    link_flapping: Flags
+    rack_surge: Floats  # 0 normal .. 1: everything at its limit
     utility_available: bool = True
     generator_fails: bool = False
     leak: bool = False
@@ -77,11 +100,8 @@ class Conditions:
     @classmethod
     def healthy(cls, facility: FacilitySpec) -> Conditions:
         """Nothing is broken."""
-        arrays = {
-            entry.name: np.full(
-                len(facility.of_kind(entry.metadata["kind"])), entry.metadata["healthy"]
-            )
-            for entry in dataclasses.fields(cls)
-            if "kind" in entry.metadata
+        arrays: dict[str, Any] = {
+            name: np.full(len(facility.of_kind(kind)), healthy)
+            for name, (kind, healthy) in HEALTHY.items()
         }
         return cls(**arrays)

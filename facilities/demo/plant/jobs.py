@@ -74,7 +74,7 @@ class Jobs:
         servers = facility.of_kind("server")
         leaves = [leaf.tag for leaf in facility.of_kind("leaf")]
         leaf_of = np.array([leaves.index(str(s.attributes["leaf"])) for s in servers])
-        self.jobs = []
+        self.jobs: list[Job] = []
         for asset in facility.of_kind("job"):
             a = asset.attributes
             places = np.array([facility.place("server", tag) for tag in a["servers"]])

@@ -50,7 +50,8 @@ class Network:
         down = flapping & (self._flap_s >= p.flap_up_s)
         self.capacity = np.where(down | (enabled < 0.5), 0.0, capacity)
         self.up = (self.capacity > 0).astype(float)
-        self.uplinks = np.bincount(self._leaf, weights=self.up, minlength=self._leaves)
+        live_uplinks = np.bincount(self._leaf, weights=self.up, minlength=self._leaves)
+        self.uplinks = np.asarray(live_uplinks, dtype=float)
         self.weakest = np.ones(self._leaves)
         live = self.capacity > 0
         np.minimum.at(self.weakest, self._leaf[live], self.capacity[live])

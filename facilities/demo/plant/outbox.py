@@ -20,7 +20,7 @@ import httpx
 
 logger = logging.getLogger(__name__)
 
-CAPACITY_BATCHES = 1800  # an hour at one batch every 2 s, about 10 MB
+CAPACITY_BATCHES = 1800  # an hour at one batch every 2 s, about 17 MB
 RETRY_FIRST_S = 0.5
 RETRY_LAST_S = 10.0
 TIMEOUT_S = 10.0

@@ -8,7 +8,7 @@ caller passes the time, so a test steps an hour in seconds.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 import numpy as np
@@ -58,7 +58,7 @@ LOAD_S = 60.0  # assumed: how quickly a demanded load comes up
 class Settings:
     """What a scenario may change of the plant's surroundings."""
 
-    climate: Climate = Climate()
+    climate: Climate = field(default_factory=Climate)
     load: float = 1.0
     """Multiplies what the jobs and general IT ask for; 1 is the demo's usual day."""
 

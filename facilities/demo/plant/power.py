@@ -172,9 +172,7 @@ class Power:
     def _ups_live(self) -> Flags:
         return self._fed | (self.charge > 0)
 
-    def _step_sources(
-        self, dt_s: float, *, utility_available: bool, generator_fails: bool
-    ) -> None:
+    def _step_sources(self, dt_s: float, *, utility_available: bool, generator_fails: bool) -> None:
         was_live = self.mains
         self.utility_available = utility_available
         self.utility_v = self.p.phase_v if utility_available else 0.0

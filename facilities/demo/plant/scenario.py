@@ -239,8 +239,11 @@ def _truth(scenario: Scenario, judge: Judge) -> dict[str, Any]:
         if event.what != "fault":
             continue
         fault = FAULTS[event.name]
-        ends = [e.at_s for e in scenario.events
-                if e.what == "clear" and e.name == event.name and e.at_s > event.at_s]
+        ends = [
+            e.at_s
+            for e in scenario.events
+            if e.what == "clear" and e.name == event.name and e.at_s > event.at_s
+        ]
         windows.append(
             {
                 "fault": event.name,

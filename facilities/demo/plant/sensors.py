@@ -112,11 +112,10 @@ class Sensors:
             values[self._rows[tag]] = value
         for tag, ailment in self.faults.items():
             row = self._rows[tag]
-            if ailment.kind == "silent":
+            hit = ailment.kind in ("dropout", "spikes") and self._rng.random() < ailment.amount
+            if ailment.kind == "silent" or (hit and ailment.kind == "dropout"):
                 values[row] = np.nan
-            elif ailment.kind == "dropout" and self._rng.random() < ailment.amount:
-                values[row] = np.nan
-            elif ailment.kind == "spikes" and self._rng.random() < ailment.amount:
+            elif hit:
                 spike = values[row] + SPIKE_STEPS * self._precision[row]
                 values[row] = np.round(min(spike, self._maximum[row]), 6)
 
@@ -127,6 +126,8 @@ class Sensors:
         count = len(facility.points)
         bias = np.clip(rng.normal(0.0, BIAS_K, count), -BIAS_MOST_K, BIAS_MOST_K)
         gain = 1.0 + rng.normal(0.0, METER_SHARE, count)
-        celsius = np.array([point.unit == "Cel" and point.precision < 1 for point in facility.points])
+        celsius = np.array(
+            [point.unit == "Cel" and point.precision < 1 for point in facility.points]
+        )
         watts = np.array([point.unit == "W" for point in facility.points])
         return np.where(celsius, bias, 0.0), np.where(watts, gain, 1.0)

@@ -126,7 +126,9 @@ class Water:
         self.pump_heat_w = p.pump_heat * float(self.pump_w.sum())
         self.pipe_w = p.pipe_w_k * (p.plant_room_c - self.supply_c)
         gained_w = self.pump_heat_w + self.pipe_w
-        self.supply_c += dt_s * (exchanged_w + gained_w - float(self.chiller_w.sum())) / p.header_j_k
+        self.supply_c += (
+            dt_s * (exchanged_w + gained_w - float(self.chiller_w.sum())) / p.header_j_k
+        )
         self.return_c += dt_s * (coils_w - exchanged_w) / p.header_j_k
 
     def _step_electric(self, condenser_c: float) -> None:

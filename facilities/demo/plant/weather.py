@@ -65,9 +65,7 @@ class Weather:
         knot = math.floor(place)
         ease = place - knot
         ease = ease * ease * (3.0 - 2.0 * ease)
-        return (1 - ease) * _knot(self._seed, knot, what) + ease * _knot(
-            self._seed, knot + 1, what
-        )
+        return (1 - ease) * _knot(self._seed, knot, what) + ease * _knot(self._seed, knot + 1, what)
 
 
 @lru_cache(maxsize=4096)
@@ -90,9 +88,7 @@ def _day_shape(hour: float) -> float:
 def wet_bulb_c(dry_bulb_c: float, dew_point_c: float) -> float:
     """Wet-bulb temperature after Stull (2011) from the relative humidity; within 0.3 K above 5 %."""
     b, c = 17.625, 243.04  # Magnus, Alduchov & Eskridge 1996
-    rh = 100.0 * math.exp(
-        b * dew_point_c / (c + dew_point_c) - b * dry_bulb_c / (c + dry_bulb_c)
-    )
+    rh = 100.0 * math.exp(b * dew_point_c / (c + dew_point_c) - b * dry_bulb_c / (c + dry_bulb_c))
     rh = min(max(rh, 5.0), 99.0)
     wet = (
         dry_bulb_c * math.atan(0.151977 * math.sqrt(rh + 8.313659))

@@ -190,4 +190,6 @@ def test_it_drains_a_full_battery_at_full_load_in_ten_minutes(facility: Facility
 
 @pytest.mark.parametrize(("air_c", "expected_pct"), [(8.5, 100.0), (20.0, 47.6), (27.0, 31.2)])
 def test_it_gives_the_humidity_of_a_psychrometric_table(air_c: float, expected_pct: float) -> None:
-    assert relative_humidity_pct(np.array(air_c), dew_point_c=8.5) == pytest.approx(expected_pct, abs=0.6)
+    assert relative_humidity_pct(np.array(air_c), dew_point_c=8.5) == pytest.approx(
+        expected_pct, abs=0.6
+    )

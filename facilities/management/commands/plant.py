@@ -128,7 +128,7 @@ class Command(BaseCommand):
         for fault in FAULTS.values():
             mark = "*" if fault.name in present else " "
             answer = fault.procedure or f"quality: {', '.join(fault.flags)}"
-            self.stdout.write(f"{mark} {fault.group:12} {fault.name:22} {fault.title} [{answer}]")
+            self.stdout.write(f"{mark} {fault.name:22} {fault.group:11} {fault.title} [{answer}]")
 
     def _status(self, port: int) -> None:
         state = self._call(port, "GET", "/state")

@@ -27,6 +27,11 @@ WINDOWS: Final = ((3, FINE_S), (8, FINE_S), (24, FINE_S), (24 * 7, COARSE_S), (2
 CERTAIN: Final = 6.0
 """Standard errors a slope must be from zero (assumed)."""
 
+LARGE: Final = 2.0
+LARGE_CERTAIN: Final = 2.5
+"""A change of twice the floor is believed at fewer standard errors: the floors are more than what
+healthy days show, and a trend that bends looks less certain than it is (assumed)."""
+
 HORIZON_S: Final = 60 * 86400.0
 """Further ahead nothing is said (assumed)."""
 
@@ -211,7 +216,8 @@ class Maintenance:
                 bad &= change[part] * monitor.direction > 0
             else:  # away from zero, not back to it
                 bad &= trend.value[part] * change[part] > 0
-            bad &= trend.steady[part] & (certain[part] >= CERTAIN)
+            large = np.abs(change[part]) >= LARGE * monitor.floor
+            bad &= trend.steady[part] & (certain[part] >= np.where(large, LARGE_CERTAIN, CERTAIN))
             for place in np.nonzero(bad)[0]:
                 at = column + int(place)
                 score = float(certain[at])

@@ -119,11 +119,11 @@ class Limits:
         power = activity * layout.max_g
         power += leakage * layout.max_volts
         power += self.board_w
-        reasons = np.zeros_like(power)
-        held = np.zeros_like(power)
+        reasons = np.zeros(power.shape)
+        held = np.zeros(power.shape)
 
         over = power > limit
-        if over.any():
+        if np.count_nonzero(over):
             capped = self.clock_within(limit, activity, leakage)
             clock = np.where(over, capped, clock)
             power = np.where(over, self.power(clock, activity, leakage), power)
@@ -131,12 +131,12 @@ class Limits:
 
         rise = gain_k_per_w + die_k_per_w
         stepped = clock
-        if self._too_hot(rest_c + power * rise, die_k_per_w, power).any():
+        if np.count_nonzero(self._too_hot(rest_c + power * rise, die_k_per_w, power)):
             hot = _Heat(self, activity, leakage, rest_c, rise, dt_s)
             clock, power, reasons, held, stepped = hot.solve(clock, power, reasons, thermal_mhz)
 
         brake = drive["server", "power_brake"]
-        if brake.any():
+        if np.count_nonzero(brake):
             braked = brake.take(layout.gpu_server, axis=1) > 0
             clock = np.where(braked, np.minimum(clock, self._half), clock)
             power = np.where(braked, self.power(clock, activity, leakage), power)
@@ -146,7 +146,7 @@ class Limits:
 
         speed = clock / layout.max_clock
         idle = util < IDLE_UTIL
-        if idle.any():
+        if np.count_nonzero(idle):
             resting = np.minimum(clock, layout.idle_clock)
             clock = np.where(idle, resting, clock)
             power = np.where(idle, self.power(clock, activity, leakage), power)
@@ -167,7 +167,7 @@ class Limits:
         lowest = groups.reduce(np.minimum, clock)
         together = lowest[:, np.searchsorted(groups.present, number)]
         slower = together < clock - 0.5
-        if slower.any():
+        if np.count_nonzero(slower):
             clock = np.where(slower, together, clock)
             power = np.where(slower, self.power(clock, activity, leakage), power)
             reasons = np.where(slower, _with(reasons, float(Reason.SYNC_BOOST)), reasons)
@@ -210,8 +210,8 @@ class _Heat:
         # fast: what is still above the slowdown threshold toggles between full and half clock,
         # between the threshold and its release
         over = hot & (self.rest_c + power * self.rise >= layout.slowdown_c)
-        held = np.zeros_like(power)
-        if over.any():
+        held = np.zeros(power.shape)
+        if np.count_nonzero(over):
             half = np.minimum(clock, limits._half)
             half_w = limits.power(half, self.activity, self.leakage)
             middle = layout.slowdown_c - 0.5 * np.asarray(p.release_k)

@@ -170,7 +170,7 @@ class Gpu:
         if coolant_c is None:
             return inlet_c, air
         liquid = ~np.isnan(coolant_c)
-        if not liquid.any():
+        if not np.count_nonzero(liquid):
             return inlet_c, air
         flow = 1.0 if coolant_flow is None else np.maximum(coolant_flow, 0.01)
         plate = p.plate_k_per_w / np.sqrt(flow)
@@ -179,7 +179,7 @@ class Gpu:
     def _step_fans(self, state: GpuState, powered: Floats, dt_s: float) -> None:
         """The BMC follows the hottest GPU of the server."""
         p = self.parameters
-        target = np.zeros_like(state.fan)
+        target = np.zeros(state.fan.shape)
         if self.layout.by_server is not None:
             hottest = self.layout.by_server.reduce(np.maximum, state.temp_c)
             if self.layout.every_server_has_gpus:
@@ -196,11 +196,11 @@ class Gpu:
         """GPU power by server."""
         groups = self.layout.by_server
         if groups is None:
-            return np.zeros_like(state.fan)
+            return np.zeros(state.fan.shape)
         total = groups.reduce(np.add, state.power_w)
         if self.layout.every_server_has_gpus:
             return total
-        spread = np.zeros_like(state.fan)
+        spread = np.zeros(state.fan.shape)
         spread[:, groups.present] = total
         return spread
 

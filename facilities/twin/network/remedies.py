@@ -126,8 +126,8 @@ def _candidates(fault: Fault, hurt: list[int]) -> Iterator[_Candidate]:
         yield from _for_job(fault, drive, job)
     yield _Candidate(
         "repair",
-        f"Repair {fault.link}",
-        "out of service while hands change its transceiver or cable, then as new",
+        f"Take {fault.link} out of service and repair it",
+        "ECMP avoids it while hands change its transceiver or cable; then it is as new",
         _repaired(fault),
         nobody,
     )

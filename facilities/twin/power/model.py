@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from .state import LOADS, PowerBalance, PowerState
 from .topology import Edges, Feeds, membership
 
 _TINY = 1e-9
+_SOURCES = ("ups", "pdu", "generator", "utility")
 
 
 class Power:
@@ -186,7 +187,7 @@ class Power:
     def _forward_ups(
         self, state: PowerState, drive: Drive, mains: Floats, bypass: Floats, dt_s: float
     ) -> None:
-        state.ups_mains = given = mains[:, self.feeds.ups_columns] + np.zeros_like(state.charge)
+        state.ups_mains = given = mains[:, self.feeds.ups_columns] + np.zeros(state.charge.shape)
         connected = drive["ups", "isolated"] < 0.5
         if (given >= 1.0).all():
             state.ups_out = given * connected
@@ -201,7 +202,7 @@ class Power:
         """Set which PDUs are live; return the sum of their live cords, (M, P)."""
         command = drive["pdu", "breaker_closed"]
         reset = command < 0.5
-        if state.breaker_tripped.any():
+        if np.count_nonzero(state.breaker_tripped):
             state.breaker_tripped = np.where(reset, 0.0, state.breaker_tripped)
         closed = np.asarray(
             ~reset & (drive["pdu", "failed"] < 0.5) & (state.breaker_tripped < 0.5),
@@ -211,7 +212,7 @@ class Power:
         if not self._nested:
             state.pdu_on = closed * np.minimum(cords, 1.0)
             return np.asarray(cords)
-        state.pdu_on = np.zeros_like(state.pdu_on)
+        state.pdu_on = np.zeros(state.pdu_on.shape)
         for layer in self.feeds.layers:
             cords[:, layer] += state.pdu_on @ self._pdu_to_pdus[:, layer]
             state.pdu_on[:, layer] = closed[:, layer] * np.minimum(cords[:, layer], 1.0)
@@ -237,8 +238,8 @@ class Power:
             state.pdu_loss_w = self._pdu_loss(out_w, state.pdu_on)
             state.pdu_w = out_w + state.pdu_loss_w
             return np.asarray(state.pdu_w / np.maximum(cords, _TINY))
-        each = np.zeros_like(out_w)
-        state.pdu_w, state.pdu_loss_w = np.zeros_like(out_w), np.zeros_like(out_w)
+        each = np.zeros(out_w.shape)
+        state.pdu_w, state.pdu_loss_w = np.zeros(out_w.shape), np.zeros(out_w.shape)
         for layer in reversed(self.feeds.layers):
             out_w[:, layer] += state.pdu_on[:, layer] * (each @ self._pdu_to_pdus[layer].T)
             loss = self._pdu_loss(out_w, state.pdu_on)[:, layer]
@@ -256,12 +257,12 @@ class Power:
         """Losses, battery and overload of every UPS; return what each draws from mains, (M, U)."""
         out_w, on, mains = state.ups_w, state.ups_out, state.ups_mains
         loss_w = np.asarray(self._ups_curve.loss_w(out_w, self.ups_rated_w, on))
-        if bypass.any():
+        if np.count_nonzero(bypass):
             loss_w = np.where(bypass > 0, self.constants.ups_bypass_loss * out_w, loss_w)
         state.ups_in_w = out_w + loss_w
         on_battery = np.maximum(on - mains, 0.0)
-        if (state.charge >= 0.9995).all() and not on_battery.any():
-            state.ups_battery_w = np.zeros_like(out_w)
+        if not np.count_nonzero(state.charge < 0.9995) and not np.count_nonzero(on_battery):
+            state.ups_battery_w = np.zeros(out_w.shape)
             state.ups_stored_w = state.ups_battery_w
             state.ups_loss_w = loss_w
             from_mains_w = state.ups_in_w
@@ -281,7 +282,7 @@ class Power:
             state.ups_loss_w = loss_w + flow.loss_w
             from_mains_w = state.ups_in_w - battery_w + flow.charging_w
         self.ups_allowance.follow(state.ups_heat, out_w / self.ups_rated_w, dt_s)
-        if state.ups_heat.any():
+        if np.count_nonzero(state.ups_heat):
             fits = (out_w < self.ups_rated_w) & (mains > 0)
             tripped = state.ups_heat >= 1.0
             state.ups_latched = np.where(
@@ -300,20 +301,30 @@ class Power:
         error = (in_w - served_w - loss_w - stored_w) / through_w
         return PowerBalance(in_w, served_w, loss_w, stored_w, error)
 
-    def values(self, state: PowerState, drive: Drive) -> Values:
-        """Every electrical quantity of the data list by (kind, quantity), (M, n)."""
-        hall_it_w = self._rack_hall.forward(state.rack_w)
-        hall_w = self._hall_w(state, hall_it_w)
+    def values(
+        self, state: PowerState, drive: Drive, keys: Collection[Key] | None = None
+    ) -> Values:
+        """Every electrical quantity of the data list by (kind, quantity), (M, n); or of ``keys``
+        those that are electrical.
+        """
+        values: Values = {}
+        if keys is None or any(key[0] == "hall" for key in keys):
+            hall_it_w = self._rack_hall.forward(state.rack_w)
+            hall_w = self._hall_w(state, hall_it_w)
+            values["hall", "it_power_w"], values["hall", "facility_power_w"] = hall_it_w, hall_w
+            values["hall", "pue"] = np.divide(
+                hall_w, hall_it_w, out=np.zeros(hall_w.shape), where=hall_it_w > 1.0
+            )
+        values["rack", "power_w"] = state.rack_w
+        if keys is None or any(key[0] in _SOURCES for key in keys):
+            values.update(self._source_values(state, drive))
+        return values
+
+    def _source_values(self, state: PowerState, drive: Drive) -> Values:
         running = self.sources.running(state)
         on_battery = state.ups_out > state.ups_mains + _TINY
         present = (drive["utility", "available"] > 0.5).astype(np.float64)
         return {
-            ("hall", "it_power_w"): hall_it_w,
-            ("hall", "facility_power_w"): hall_w,
-            ("hall", "pue"): np.divide(
-                hall_w, hall_it_w, out=np.zeros_like(hall_w), where=hall_it_w > 1.0
-            ),
-            ("rack", "power_w"): state.rack_w,
             ("ups", "load_w"): state.ups_w,
             ("ups", "load_pct"): 100.0 * state.ups_w / self.ups_rated_w,
             ("ups", "battery_pct"): 100.0 * np.clip(state.charge, 0.0, 1.0),

@@ -29,8 +29,8 @@ class Allowance:
     def follow(self, used: Floats, share: Floats, dt_s: float) -> None:
         """Move the used part 0..1 on, in place. One comparison where nothing is overloaded."""
         over = share - self._start
-        if not (over > 0).any():
-            if used.any():
+        if not np.count_nonzero(over > 0):
+            if np.count_nonzero(used):
                 used -= dt_s / self._recovery_s
                 np.maximum(used, 0.0, out=used)
             return

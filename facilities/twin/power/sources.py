@@ -75,9 +75,9 @@ class Sources:
         """Every feed is present for long, no generator has anything to do."""
         return bool(
             (state.utility_back_s >= self._retransfer_s).all()
-            and not state.generator_cooling_s.any()
-            and not state.on_generator.any()
-            and not state.generator_wanted_s.any()
+            and not np.count_nonzero(state.generator_cooling_s)
+            and not np.count_nonzero(state.on_generator)
+            and not np.count_nonzero(state.generator_wanted_s)
         )
 
     def _generators(self, state: PowerState, drive: Drive, lost: Floats, dt_s: float) -> Floats:
@@ -109,8 +109,8 @@ class Sources:
         if not self.feeds.has_sources:
             state.implied_w = demand_w.sum(axis=1, keepdims=True)
             return
-        if not state.on_generator.any():
-            state.generator_w = np.zeros_like(state.generator_w)
+        if not np.count_nonzero(state.on_generator):
+            state.generator_w = np.zeros(state.generator_w.shape)
             on_utility = demand_w
         else:
             on_generator = demand_w * state.on_generator
@@ -127,7 +127,7 @@ class Sources:
         self._burn(state, dt_s)
 
     def _burn(self, state: PowerState, dt_s: float) -> None:
-        if not state.generator_cooling_s.any():
+        if not np.count_nonzero(state.generator_cooling_s):
             return
         running = self.running(state)
         litres_h = running * (

@@ -79,8 +79,8 @@ def test_it_finds_nothing_in_two_healthy_days(seed):
     for minute in range(48 * 60):
         at = minute * 60.0
         daily = np.sin(2 * np.pi * at / DAY + seed)
-        wander = 0.999 * wander + 0.001 * random.normal(size=2)
-        values = 1.0 + 0.15 * daily + wander + 0.02 * random.normal(size=2)
+        wander = 0.995 * wander + 0.001 * random.normal(size=2)
+        values = 1.0 + 0.06 * daily + wander + 0.02 * random.normal(size=2)
         if made.collect(at, [values, values - 1], np.array([daily + 0.02 * random.normal()])):
             assert made.findings() == []
 

@@ -286,14 +286,14 @@ def _steady(inlet_c: float, util: float, limit: float) -> GpuState:
     return bench.run(inlet_c=inlet_c, util=util, seconds=900, dt_s=15.0)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(**CONDITIONS, warmer=st.floats(0, 15))
 def test_it_never_works_faster_in_warmer_air(inlet_c, util, limit, warmer):
     before, after = _steady(inlet_c, util, limit), _steady(inlet_c + warmer, util, limit)
     assert after.speed[0, 0] <= before.speed[0, 0] + 2e-3
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(**CONDITIONS, lower=st.floats(0, 300))
 def test_it_never_draws_more_under_a_lower_limit(inlet_c, util, limit, lower):
     before, after = _steady(inlet_c, util, limit), _steady(inlet_c, util, limit - lower)
@@ -301,7 +301,7 @@ def test_it_never_draws_more_under_a_lower_limit(inlet_c, util, limit, lower):
     assert after.speed[0, 0] <= before.speed[0, 0] + 1e-3
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(**CONDITIONS)
 def test_it_respects_every_limit(inlet_c, util, limit):
     state = _steady(inlet_c, util, limit)

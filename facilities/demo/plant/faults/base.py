@@ -140,8 +140,9 @@ class FaultBook:
 
     def conditions(self, now_s: float) -> Conditions:
         """Health of the equipment at a time; the same object while nothing develops."""
-        developing = any(p.over_s > 0 and now_s - p.since_s <= p.over_s + 10.0
-                         for p in self._present.values())
+        developing = any(
+            p.over_s > 0 and now_s - p.since_s <= p.over_s + 10.0 for p in self._present.values()
+        )
         if self._changed or developing:
             self._settled = Conditions.healthy(self._facility)
             for present in self._present.values():

@@ -130,7 +130,7 @@ function showInputs(inputs) {
     item.meters.slice(0, 3).join(", ") + (item.meters.length > 3 ? ` and ${item.meters.length - 3} more` : ""),
     covering(item.coverage),
     item.silent.length ? badge(`${item.silent.length} silent`, "medium") : "–",
-    [item.bridged && `${item.bridged} intervals bridged`, item.negative && `${item.negative} below zero`, item.resets && `${item.resets} resets`].filter(Boolean).join(", ") || "–",
+    [item.bridged && `${item.bridged} values bridged`, item.negative && `${item.negative} below zero`, item.resets && `${item.resets} resets`].filter(Boolean).join(", ") || "–",
   ]);
   table(at("inputs"), [["Role"], ["Points"], ["Covered", true], ["Silent"], ["Repairs"]], rows);
 }

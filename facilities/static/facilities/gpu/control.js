@@ -25,17 +25,18 @@ function row(outcome, base) {
     note.textContent = outcome.note;
     name.append(note);
   }
-  const change = cell(outcome.key === base.key ? "" : `${signed(outcome.gain_pct, 1)} points`);
+  const idle = outcome.throughput_pct === null;
+  const change = cell(outcome.key === base.key || idle ? "" : `${signed(outcome.gain_pct, 1)} points`);
   if (outcome.gain_pct > 0.5) change.classList.add("control__good");
   if (outcome.gain_pct < -0.5) change.classList.add("control__bad");
   const limits = Object.entries(outcome.limits).map(([label, share]) => (share > 0.995 ? label : `${label} ${num(share * 100, 0)} %`));
   made.append(
     name,
-    cell(`${num(outcome.throughput_pct, 1)} %`),
+    cell(idle ? "idle" : `${num(outcome.throughput_pct, 1)} %`),
     change,
     cell(`${num(outcome.temp_c, 1)} °C`),
     cell(`${num(outcome.power_w, 0)} W`),
-    cell(outcome.key === base.key ? "" : `${signed(outcome.work_per_joule_pct, 1)} %`),
+    cell(outcome.key === base.key || idle ? "" : `${signed(outcome.work_per_joule_pct, 1)} %`),
     cell(limits.join(", ") || "nothing", false),
   );
   return made;
@@ -90,7 +91,8 @@ export function startControl(root, tag, device) {
       const found = await api(`/api/v1/gpus/${encodeURIComponent(tag)}/control?${query}`);
       if (turn !== asked) return;
       answer = found;
-      part("state").textContent = `simulated ${num(answer.times_s.at(-1), 0)} s from the live readings`;
+      const span = `simulated ${num(answer.times_s.at(-1), 0)} s from the live readings`;
+      part("state").textContent = answer.outcomes[0].throughput_pct === null ? `idle: nothing to gain; ${span}` : span;
       fill();
     } catch (error) {
       part("error").hidden = false;

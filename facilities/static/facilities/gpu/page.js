@@ -96,6 +96,21 @@ function draw(name) {
   }
 }
 
+/** A gap longer than `STALE_S` breaks the line instead of being drawn over. */
+function broken(series) {
+  const times = [];
+  const values = [];
+  (series?.ts ?? []).forEach((at, place) => {
+    if (times.length && at - times.at(-1) > STALE_S) {
+      times.push(times.at(-1) + 1);
+      values.push(null);
+    }
+    times.push(at);
+    values.push(series.values[place]);
+  });
+  return { times, values };
+}
+
 async function load() {
   const end = Date.now() / 1000 + 5;
   const points = PLOTTED.map((name) => `${tag}.${name}`).join(",");
@@ -103,7 +118,7 @@ async function load() {
     const wall = await api(`/api/v1/series?points=${encodeURIComponent(points)}&start=${end - SPAN_S}&end=${end}&max_points=600`);
     for (const name of PLOTTED) {
       const series = wall.series.find((one) => one.tag === `${tag}.${name}`);
-      plots.set(name, { ...(plots.get(name) ?? {}), times: series?.ts ?? [], values: series?.values ?? [] });
+      plots.set(name, { ...(plots.get(name) ?? {}), ...broken(series) });
       draw(name);
     }
   } catch (error) {

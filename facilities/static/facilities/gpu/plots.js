@@ -18,8 +18,8 @@ function drawLimits(plot, limits) {
   const ratio = devicePixelRatio;
   ctx.save();
   ctx.font = `${10 * ratio}px Inter, sans-serif`;
-  ctx.textAlign = "left";
   ctx.textBaseline = "bottom";
+  let count = 0;
   for (const { value, label, tone } of limits()) {
     const y = plot.valToPos(value, "y", true);
     if (!(y >= bbox.top && y <= bbox.top + bbox.height)) continue;
@@ -31,7 +31,10 @@ function drawLimits(plot, limits) {
     ctx.lineTo(bbox.left + bbox.width, y);
     ctx.stroke();
     ctx.setLineDash([]);
-    ctx.fillText(label, bbox.left + 6 * ratio, y - 2 * ratio);
+    // names of neighbouring lines stand at opposite ends
+    const right = count++ % 2 === 1;
+    ctx.textAlign = right ? "right" : "left";
+    ctx.fillText(label, right ? bbox.left + bbox.width - 6 * ratio : bbox.left + 6 * ratio, y - 2 * ratio);
   }
   ctx.restore();
 }

@@ -76,7 +76,7 @@ export function drawMap(holder, data, choose) {
     group.append(
       svg("title", {}, words),
       svg("path", { d: path, class: "net-edge__rated", "stroke-width": wide }),
-      svg("path", { d: path, class: "net-edge__left", "stroke-width": Math.max(1, (wide * link.capacity_gbps) / link.rated_gbps) }),
+      svg("path", { d: path, class: "net-edge__left", "stroke-width": Math.max(2.5, (wide * link.capacity_gbps) / link.rated_gbps) }),
       svg("path", { d: path, class: "net-edge__flow", "stroke-width": 1.5 }),
     );
     if (link.link) {

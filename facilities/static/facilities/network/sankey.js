@@ -12,7 +12,7 @@ function graph(data) {
   const names = new Map();
   const bands = new Map();
   const add = (tag, label, depth) => {
-    if (!names.has(tag)) names.set(tag, { id: tag, label, depth });
+    if (!names.has(tag)) names.set(tag, { id: tag, label, depth, tier: tier.get(tag) });
     return tag;
   };
   const counts = new Map();
@@ -66,7 +66,7 @@ export function drawSankey(holder, note, data) {
   for (const node of shape.nodes) {
     const into = node.targetLinks.reduce((sum, band) => sum + band.value, 0);
     const out = node.sourceLinks.reduce((sum, band) => sum + band.value, 0);
-    const narrow = into && out ? into / out : 1;
+    const narrow = into && out && node.tier === 3 ? into / out : 1;
     root.append(svg("rect", { x: node.x0, y: node.y0, width: node.x1 - node.x0, height: Math.max(2, node.y1 - node.y0), rx: 2, class: "net-bar", "data-mismatch": narrow > 1.05 || narrow < 0.95 ? "" : null },
       svg("title", {}, `${node.label}: ${gbps(into)} in, ${gbps(out)} out`)));
     const first = node.column === 0;
@@ -83,7 +83,7 @@ export function drawSankey(holder, note, data) {
   const tightest = shape.nodes.filter((node) => node.into && node.out).sort((a, b) => b.narrow - a.narrow)[0];
   const nvlink = data.jobs.find((job) => job.nvlink_gbps)?.nvlink_gbps;
   const parts = [];
-  if (tightest && tightest.narrow > 1.05) parts.push(`${tightest.label} takes ${gbps(tightest.into)} from below and passes ${gbps(tightest.out)} on: ${tightest.narrow.toFixed(1)} to 1 oversubscribed.`);
+  if (tightest && tightest.narrow > 1.05) parts.push(`${tightest.label} takes ${gbps(tightest.into)} from its servers and has ${gbps(tightest.out)} upwards: ${tightest.narrow.toFixed(1)} to 1 oversubscribed.`);
   const port = Math.min(...data.links.filter((link) => data.nodes.some((node) => node.kind === "server" && (node.tag === link.a || node.tag === link.b))).map((link) => link.rated_gbps));
   if (nvlink && Number.isFinite(port)) parts.push(`A GPU has ${gbps(nvlink)} to its neighbours over NVLink, its whole server ${gbps(port)} to others: ${(nvlink / port).toFixed(0)} times less.`);
   note.textContent = parts.join(" ");

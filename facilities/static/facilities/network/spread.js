@@ -31,9 +31,9 @@ function jobRow(job) {
   const row = html("tr", "");
   const pace = job.running ? percent(job.throughput) : "stands still";
   const cells = [
-    html("td", "", html("strong", "", job.job)),
+    html("td", "net-nowrap", html("strong", "", job.job)),
     html("td", "num", job.running ? `${num(job.step_s_before, 3)} → ${num(job.step_s, 3)} s` : `${num(job.step_s_before, 3)} s → –`),
-    html("td", "num", html("span", job.affected ? "net-worse" : "muted", job.affected ? pace : "unchanged")),
+    html("td", "num", html("span", job.affected ? (job.throughput < job.throughput_before ? "net-worse" : "net-better") : "muted", job.affected ? pace : "unchanged")),
     html("td", "num", job.waiting_gpus >= 0.05 ? `${num(job.waiting_gpus, 1)} of ${job.gpus}` : "–"),
     html("td", "small", job.bottleneck_before || "none", ...(job.bottleneck !== job.bottleneck_before ? [html("br", ""), html("strong", "", job.bottleneck || "no path left")] : [])),
   ];
