@@ -8,7 +8,7 @@ from functools import partial
 from typing import Final
 
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Case, QuerySet, Value, When
 
 from facilities import live
 from facilities.models import Alarm
@@ -54,10 +54,12 @@ def audible(alarm_ids: Iterable[int], now: datetime) -> list[int]:
         Alarm.objects.filter(
             pk__in=any_of(alarm_ids), cleared_at__isnull=True, acknowledged_at__isnull=True
         )
-        .exclude(pk__in=Alarm.objects.filter(quiet_now(now)).values("pk"))
-        .values_list("pk", "severity", "raised_at")
+        # Judged by the row: as a condition it makes the planner join all alarms with themselves.
+        .annotate(quiet=Case(When(quiet_now(now), then=Value(True)), default=Value(False)))
+        .values_list("pk", "severity", "raised_at", "quiet")
     )
-    return [row[0] for row in sorted(rows, key=lambda r: (SEVERITY_ORDER[r[1]], r[2], r[0]))]
+    loud = [row for row in rows if not row[3]]
+    return [row[0] for row in sorted(loud, key=lambda r: (SEVERITY_ORDER[r[1]], r[2], r[0]))]
 
 
 def signal_on_commit(alarm_ids: Sequence[int]) -> None:

@@ -133,7 +133,10 @@ def _known(points: Sequence[int] | None) -> dict[tuple[int, int], Known]:
     pending = RuleState.objects.all()
     active = Alarm.objects.filter(cleared_at__isnull=True)
     if points is not None:
-        pending, active = pending.filter(point__in=any_of(points)), active.filter(point__in=any_of(points))
+        pending, active = (
+            pending.filter(point__in=any_of(points)),
+            active.filter(point__in=any_of(points)),
+        )
     known = {
         (point, rule): Known(State(Phase.PENDING, since))
         for point, rule, since in pending.values_list("point_id", "rule_id", "condition_since")

@@ -81,6 +81,15 @@ class GpuSerializer(serializers.Serializer[Any]):
         return [REASONS[reason].label for reason in row.reasons]
 
 
+class GpuPageSerializer(serializers.Serializer[Any]):
+    """A page of GPUs."""
+
+    count = serializers.IntegerField()
+    next = serializers.URLField(allow_null=True)
+    previous = serializers.URLField(allow_null=True)
+    results = GpuSerializer(many=True)
+
+
 class OutcomeSerializer(serializers.Serializer[Any]):
     """One case of the simulated loop, averaged over its second half."""
 
@@ -162,7 +171,7 @@ class GpuList(APIView):
             OpenApiParameter("page", int),
             OpenApiParameter("page_size", int),
         ],
-        responses=GpuSerializer(many=True),
+        responses=GpuPageSerializer,
     )
     def get(self, request: Request) -> Response:
         """Return a page of GPUs."""

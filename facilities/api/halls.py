@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any, Final
 
-from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework import serializers
 from rest_framework.exceptions import APIException, NotFound
@@ -56,7 +55,7 @@ class LineSerializer(serializers.Serializer[Any]):
     capacity_gbps = serializers.FloatField()
 
 
-class PlanSerializer(serializers.Serializer[Any]):
+class HallPlanSerializer(serializers.Serializer[Any]):
     """A hall to scale, and the plant behind it."""
 
     slug = serializers.CharField()
@@ -168,9 +167,7 @@ def _layers(request: Request) -> list[str]:
 class HallPlanView(APIView):
     """Plan of one hall."""
 
-    @extend_schema(
-        operation_id="halls_plan", summary="Plan of a hall", responses=PlanSerializer
-    )
+    @extend_schema(operation_id="halls_plan", summary="Plan of a hall", responses=HallPlanSerializer)
     def get(self, request: Request, slug: str) -> Response:
         """Return what stands where."""
         return Response(hall_plan(_hall(slug).slug).as_dict())

@@ -82,7 +82,7 @@ def counters(highest: Floats, width_s: float) -> Measured:
 
     The rise since the last interval with a value is spread evenly over the time between, if that
     is at most ``BRIDGED`` intervals more. A counter that fell was reset: what it shows is what it
-    has counted since.
+    has counted since (a reset that already shows more than before cannot be seen).
     """
     rate = np.full_like(highest, np.nan)
     resets, bridged = np.zeros(len(highest)), np.zeros(len(highest))

@@ -52,9 +52,7 @@ def _predicted(hall: Hall, step_s: int) -> dict[str, Any]:
     )
     at = step_s * np.arange(HORIZON_S // step_s + 1)
     place = np.minimum(np.searchsorted(run.times_s, at - 1e-6), len(run.times_s) - 1)
-    values = tagged(
-        live.twin.site, hall.slug, {key: run.values[key][place, 0, :] for key in keys}
-    )
+    values = tagged(live.twin.site, hall.slug, {key: run.values[key][place, 0, :] for key in keys})
     answer = Frames(live.at, step_s, len(at), values, source="twin").as_dict()
     return answer | {
         "fitness": live.fitness,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from django.db import connection
 from django.db.models import Q
@@ -25,7 +25,7 @@ MAX_SETPOINTS: Final = 200
 UNSUMMED: Final = timedelta(minutes=5)
 """Changes of the last minutes are looked for in readings: the rollup may not be there yet."""
 
-TOLD: Final = {
+TOLD: Final[dict[str, str]] = {
     AlarmEventKind.RAISED: "raised",
     AlarmEventKind.CLEARED: "cleared",
     AlarmEventKind.ACKNOWLEDGED: "acknowledged",
@@ -98,7 +98,7 @@ def happenings(*, hall_id: int, start: datetime, end: datetime) -> Happenings:
     """What happened from ``start`` to ``end``. Four queries and those of the providers."""
     place = Q(point__asset__hall=hall_id) | Q(point__asset__hall=None)
     spans = [
-        AlarmSpan(*row)
+        AlarmSpan(*cast(Any, row))
         for row in Alarm.objects.filter(place, raised_at__lte=end)
         .filter(Q(cleared_at__isnull=True) | Q(cleared_at__gte=start))
         .order_by("-raised_at", "-id")
@@ -166,7 +166,8 @@ def _told(hall_id: int, start: datetime, end: datetime) -> list[MapEvent]:
             text += f" {TOLD[event]}"
             text += f" by {actor}" if actor else ""
             text += f": {note}" if note and event == AlarmEventKind.NOTED else ""
-        tone = {AlarmEventKind.RAISED: severity, AlarmEventKind.CLEARED: "ok"}.get(event, "info")
+        tones: dict[str, str] = {AlarmEventKind.RAISED: severity, AlarmEventKind.CLEARED: "ok"}
+        tone = tones.get(event, "info")
         events.append(MapEvent(at, TOLD[event], asset, text, f"/alarms/#alarm-{pk}", tone))
     return events
 

@@ -87,9 +87,7 @@ def wanted_points(hall_id: int, keys: Iterable[Key]) -> list[Wanted]:
     return [Wanted(pk, tag, name, every or 1.0, step) for pk, tag, name, every, step in rows]
 
 
-def frames(
-    points: Sequence[Wanted], *, start: datetime, end: datetime, step_s: float
-) -> Frames:
+def frames(points: Sequence[Wanted], *, start: datetime, end: datetime, step_s: float) -> Frames:
     """Frames from ``start`` to ``end``, both included. One query of readings, two of minutes.
 
     Raises ``ValueError`` where the answer would be too large; the message says what to change.
@@ -112,7 +110,7 @@ def frames(
             f"{start.isoformat()} and {end.isoformat()}; ask for a shorter time, or for step_s "
             f"{SUMMED_FROM_S} or more"
         )
-    at = start.timestamp() + step_s * np.arange(count)
+    at = start.timestamp() + step_s * np.arange(count, dtype=np.float64)
     values: dict[str, list[float | None]] = {}
     flags: dict[str, list[list[int]]] = {}
     for n, point in enumerate(points):

@@ -65,7 +65,5 @@ def incidents(*, hall_id: int, limit: int = LISTED, head: int | None = None) -> 
         start = first - LEAD_IN
         end = min((closed or now) + LEAD_OUT, now, start + LONGEST)
         worst = min((member[0] for member in group), key=lambda name: SEVERITY_ORDER[name])
-        result.append(
-            Incident(pk, rule, asset, worst, first, closed, len(group), start, end)
-        )
+        result.append(Incident(pk, rule, asset, worst, first, closed, len(group), start, end))
     return result

@@ -134,9 +134,7 @@ def hall_plan(slug: str) -> Plan:
             (a for a in assets if a.hall_id is None), key=lambda a: (order[a.kind], a.tag)
         )
     ]
-    return Plan(
-        hall.slug, hall.name, hall.width_m, hall.depth_m, units, _lines(assets), behind
-    )
+    return Plan(hall.slug, hall.name, hall.width_m, hall.depth_m, units, _lines(assets), behind)
 
 
 def _supplies(hall: Hall) -> tuple[dict[str, list[str]], dict[str, list[str]]]:

@@ -107,18 +107,14 @@ def _driving(hall: Hall, site: Site, start: datetime, length_s: float) -> dict[s
     keys += [("weather", name) for name in WEATHER]
     points = wanted_points(hall.pk, keys)
     every_s = DRIVEN_EVERY_S if _is_long(length_s, len(points)) else STEP_S * 2
-    found = frames(
-        points, start=start, end=start + timedelta(seconds=length_s), step_s=every_s
-    )
+    found = frames(points, start=start, end=start + timedelta(seconds=length_s), step_s=every_s)
     return {
         tag: np.array([np.nan if value is None else value for value in column])
         for tag, column in found.values.items()
     }
 
 
-def _apply(
-    drive: Drive, site: Site, driving: dict[str, Column], place: int, other: Column
-) -> None:
+def _apply(drive: Drive, site: Site, driving: dict[str, Column], place: int, other: Column) -> None:
     """Put the measured drives of one moment into ``drive``; what is unknown stays as it was."""
     for tag, column in driving.items():
         value = column[min(place, len(column) - 1)]

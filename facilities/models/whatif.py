@@ -35,9 +35,7 @@ class WhatIfRun(models.Model):
         default=dict, help_text="As it was asked, see docs/what-if.md"
     )
     answer: models.JSONField[Any, Any] = models.JSONField(null=True, blank=True)
-    state = models.CharField(
-        max_length=10, choices=WhatIfState.choices, default=WhatIfState.QUEUED
-    )
+    state = models.CharField(max_length=10, choices=WhatIfState.choices, default=WhatIfState.QUEUED)
     progress = models.FloatField(default=0)
     problem = models.CharField(max_length=500, blank=True, help_text="Why it failed, what to do")
     requested_by = models.ForeignKey(

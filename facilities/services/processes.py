@@ -104,9 +104,7 @@ def record(*, now: datetime, days: int = 30) -> Record:
         for _, seen in lives:
             if seen > now - ALIVE:
                 continue
-            goes_on = any(
-                started <= seen and other > seen + TOGETHER for started, other in lives
-            )
+            goes_on = any(started <= seen and other > seen + TOGETHER for started, other in lives)
             if goes_on:
                 alone += 1
             elif last_stop is None or seen - last_stop > TOGETHER:

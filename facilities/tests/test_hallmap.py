@@ -262,4 +262,3 @@ def test_it_says_that_no_hall_is_loaded(viewer, client_as):
     page = client_as(viewer).get("/hall/")
     assert page.status_code == 200
     assert b"load_facility" in page.content
-

@@ -60,7 +60,7 @@ class Worker:
         self._shape: object = None
         self._version = -1
         self._published: frozenset[str] = frozenset()
-        self._saved = 0.0
+        self._estimated_s = 0.0
         self._cost_ms = 0.0
 
     def claim(self, *, now: datetime | None = None) -> bool:
@@ -186,17 +186,20 @@ class Worker:
             "arrays": stored.pack(twin, state, drive),
             "model_version": stored.VERSION,
             "points": _points(update),
-            "estimates": [list(e[:3]) + [_short(v) for v in e[3:6]] + [e.known]
-                          for e in tracker.estimates()],
             "fitness": self.hours.fitness(),
             "sums": self.hours.to_json(),
             "waited_s": shot.waited_s,
             "complete": shot.complete,
             "problem": "",
             "turns": F("turns") + 1,
-        }  # fmt: skip
+        }
         if update.restarted:
             fields["started_at"] = shot.at
+        if update.restarted or update.at_s - self._estimated_s >= SAVE_EVERY_S:
+            self._estimated_s = update.at_s
+            fields["estimates"] = [
+                [*e[:3], *(_short(v) for v in e[3:6]), e.known] for e in tracker.estimates()
+            ]
         cost_ms = 1e3 * spent_s
         self._cost_ms += (cost_ms - self._cost_ms) * (0.1 if self._cost_ms else 1.0)
         fields |= {"cost_ms": self._cost_ms, "busy_fraction": self._cost_ms / 1e3 / PERIOD_S}

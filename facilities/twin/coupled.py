@@ -222,7 +222,11 @@ class Twin:
         to_drive(self.thermal, drive, known)
         util = known.get(("gpu", "util_pct"))
         if util is not None:
+            # a slow link must not be taken for low demand
             network = self.network.initial(drive)
+            self.network.observe(network, known)
+            unthrottled = np.ones((1, self.site.count("gpu")))
+            self.network.step(network, drive, gpu_speed=unthrottled, dt_s=1.0)
             asked = self.network.demanded(network, np.nan_to_num(util) / 100.0)
             drive.values["gpu", "demand"] = np.where(
                 np.isfinite(util), asked, drive["gpu", "demand"]
@@ -232,6 +236,7 @@ class Twin:
         self.power.observe(state.power, known)
         self.gpu.observe(state.gpu, known)
         self.network.observe(state.network, known)
+        self.network.step(state.network, drive, gpu_speed=state.gpu.speed, dt_s=1.0)
         return state, drive
 
     # time

@@ -11,6 +11,7 @@ from django.contrib.auth import get_user_model
 from django.db import transaction
 from django.db.models import Count, Q
 
+from facilities.alarms.many import any_of
 from facilities.models import (
     Alarm,
     AlarmEvent,
@@ -22,8 +23,6 @@ from facilities.models import (
 )
 from facilities.models.alarm import SEVERITY_ORDER, AlarmEventKind
 from facilities.models.notify import ChannelKind
-
-from facilities.alarms.many import any_of
 
 from .email import addresses
 from .messages import alarm_body, type_of

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from facilities.demo.plant.faults import FAULTS, FaultBook
+from facilities.demo.plant.faults import FAULTS, GROUPS, FaultBook
 from facilities.demo.plant.outbox import Batch
 from facilities.demo.plant.physics import Plant
 from facilities.demo.plant.points import FacilitySpec
@@ -154,7 +154,7 @@ class Runtime:
                     "scales": fault.scales,
                     "over_s": fault.over_s,
                 }
-                for fault in FAULTS.values()
+                for fault in sorted(FAULTS.values(), key=lambda each: GROUPS.index(each.group))
             ]
 
     def state(self) -> dict[str, Any]:

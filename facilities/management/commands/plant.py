@@ -114,7 +114,7 @@ class Command(BaseCommand):
         )
 
     def _list(self, port: int) -> None:
-        from facilities.demo.plant.faults import FAULTS
+        from facilities.demo.plant.faults import FAULTS, GROUPS
 
         try:
             present = {
@@ -125,7 +125,7 @@ class Command(BaseCommand):
         except CommandError as error:
             present = set()
             self.stderr.write(f"(whether they are present is unknown: {error})")
-        for fault in FAULTS.values():
+        for fault in sorted(FAULTS.values(), key=lambda each: GROUPS.index(each.group)):
             mark = "*" if fault.name in present else " "
             answer = fault.procedure or f"quality: {', '.join(fault.flags)}"
             self.stdout.write(f"{mark} {fault.name:22} {fault.group:11} {fault.title} [{answer}]")

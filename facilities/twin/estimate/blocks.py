@@ -48,6 +48,7 @@ UNKNOWNS: Final = (
     Unknown("gpu", "power_scale", "gpu", 1.0, 0.06, 0.7, 1.4, 0.01, 0.03, "switching power"),
     Unknown("chiller", "chiller_cop", "thermal", 1.0, 0.15, 0.4, 2.0, 0.02, 0.05, "COP"),
     Unknown("pump", "head", "drive", 1.0, 0.1, 0.3, 1.3, 0.02, 0.03, "pump head, share of rated"),
+    Unknown("tower", "approach_k", "thermal", 4.0, 1.5, 1.0, 12.0, 0.1, 0.2, "approach, K"),
     Unknown("cdu", "exchanger_ua", "drive", 1.0, 0.2, 0.2, 2.0, 0.05, 0.05, "exchanger UA"),
 )  # fmt: skip
 

@@ -163,7 +163,8 @@ class LocalFilter:
         total = jacobian @ across
         index = np.arange(self.quantities)
         total[:, index, index] += variance
-        return np.linalg.solve(total, across.transpose(0, 2, 1)).transpose(0, 2, 1)
+        gain = np.asarray(np.linalg.solve(total, across.transpose(0, 2, 1)), dtype=np.float64)
+        return gain.transpose(0, 2, 1)
 
     def _remember(self, dt_s: float, residual: Floats, known: np.ndarray, noise: Floats) -> None:
         """Running mean square of the innovations over an hour, without single outliers."""

@@ -103,8 +103,9 @@ class Maintenance:
         self._sum = {step: np.zeros((2, self._columns)) for step in self.rings}
         self._bucket: dict[float, float] = dict.fromkeys(self.rings, math.nan)
         self.held = np.zeros(self.width)
-        self.sway = np.concatenate([np.full(len(m.assets), m.sway) for m in monitors] or [[]])
-        self.levels = np.concatenate([np.full(len(m.assets), m.level) for m in monitors] or [[]])
+        counts = [len(monitor.assets) for monitor in monitors]
+        self.sway = np.repeat([monitor.sway for monitor in monitors], counts)
+        self.levels = np.repeat([float(monitor.level) for monitor in monitors], counts)
 
     def collect(
         self,

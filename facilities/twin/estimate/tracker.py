@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -393,11 +393,4 @@ class Tracker:
             (u.kind, u.name): self.filters[b.kind].theta[:, column]
             for b in self.blocks
             for column, u in enumerate(b.unknowns)
-        }
-
-    def as_json(self) -> dict[str, Any]:
-        """Fitness so far by quantity and horizon."""
-        return {
-            "step": {k: v.as_dict() for k, v in self.step_score.results().items()},
-            "free": {k: v.as_dict() for k, v in self.free_score.results().items()},
         }

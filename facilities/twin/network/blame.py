@@ -123,6 +123,7 @@ def blame(network: Network, state: NetworkState, drive: Drive, gpu_speed: Floats
         gpu_speed=case.speed,
         link_health=case.health,
         background_gbps=case.background,
+        crossings=np.repeat(state.crossings[:1], case.drive.members, axis=0),
     )
     found = []
     for row, tag in enumerate(network.site.tags("job")):

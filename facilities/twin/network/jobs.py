@@ -23,7 +23,7 @@ class Group:
 
     Sizes in GB for a step: ``allreduce_gb`` of gradients per GPU-group buffer between servers,
     ``tensor_gb`` inside a server over NVLink, ``alltoall_gb`` sent by each server to the others,
-    ``data_gb`` read from storage by all of them.
+    ``data_gb`` read from storage by all of them. ``data_gbps`` is read by each server all the time.
     """
 
     job: int
@@ -33,6 +33,7 @@ class Group:
     tensor_gb: float
     alltoall_gb: float
     data_gb: float
+    data_gbps: float
     overlap: float
     checkpoint_gb: float
     checkpoint_every_s: float
@@ -151,6 +152,7 @@ def _groups(site: Site, job: int, asset: AssetRecord, held: set[int]) -> Iterato
                 number("tensor_gb", 0.0),
                 number("alltoall_gb", 0.0),
                 number("data_gb", 0.0),
+                number("data_gbps", 0.0),
                 min(max(number("overlap", 0.0), 0.0), 1.0),
                 number("checkpoint_gb", 0.0),
                 number("checkpoint_every_s", 0.0),

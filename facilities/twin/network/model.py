@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -22,23 +21,14 @@ from ..site import Flags, Floats, Ints, Site
 from ..state import Key, Values
 from .constants import NetworkConstants
 from .jobs import Jobs
-from .pace import SLOWEST, Terms, pace
+from .pace import SLOWEST, Demand, Healthy, Terms, pace
 from .plan import Plan, check_weights, make_plan
-from .solution import Solution, arc_capacity, solve
+from .solution import Solution, arc_capacity, merged, solve
 from .state import NetworkState
 from .topology import DEFAULT_GBPS, Fabric
 
 KEPT_PLANS = 64
 KEPT_SOLUTIONS = 16
-
-
-class Demand(NamedTuple):
-    """What is asked of the jobs, until the drives of demand change."""
-
-    key: tuple[bytes, ...]
-    gpus: Floats  # (members, gpus) 0..1
-    jobs: Floats  # (members, groups) 1 runs, 0 paused
-    steps: Floats  # (members, groups) how often steps come, against a fully busy job
 
 
 class Network:
@@ -57,7 +47,7 @@ class Network:
         route_weights: Floats | None = None,
     ) -> None:
         self.site = site
-        self.parameters = p = parameters or NetworkConstants()
+        self.parameters = parameters or NetworkConstants()
         self.fabric = Fabric(site)
         self.jobs = Jobs(site, self.fabric)
         check_weights(route_weights, self.fabric.arcs)
@@ -73,13 +63,10 @@ class Network:
         self._size = np.array([[len(group.servers) for group in jobs.groups]], dtype=np.float64)
         self._demand: Demand | None = None
         self.link_ratings = self._link_ratings()
-        healthy = Drive(site)
-        healthy["server", "in_service"][:] = 1.0
-        one = np.ones((1, site.count("link")))
-        terms = self._solve(one, one * 0.0, healthy["server", "in_service"])[1]
-        self._healthy_s = pace(terms, self._compute, np.ones((1, len(jobs.groups))), p).step_s
-        busy = self._busy(self._healthy_s, np.ones((1, len(jobs.gpus))))
-        self._per_healthy_busy = 1.0 / busy
+        self._inner = (
+            self.fabric.is_switch[self.fabric.tail] & self.fabric.is_switch[self.fabric.head]
+        )
+        self._healthy_by: dict[bytes, Healthy] = {}
 
     def initial(self, drive: Drive) -> NetworkState:
         """The state of the drives with every GPU at full clock."""
@@ -92,9 +79,11 @@ class Network:
         gpu_speed: Floats | None = None,
         link_health: Floats | None = None,
         background_gbps: Floats | None = None,
+        crossings: Floats | None = None,
     ) -> NetworkState:
         """The state under these drives, clocks (members, gpus), health and other traffic (members,
-        links); full clocks, healthy links and no other traffic where not given.
+        links), crossings (members, 1); full clocks, healthy links, no other traffic and servers in
+        order where not given.
         """
         members = drive.members
         gpus, links = self.site.count("gpu"), self.site.count("link")
@@ -110,6 +99,7 @@ class Network:
             link_capacity_gbps=full(links, 0.0),
             link_health=full(links, 1.0, link_health),
             background_gbps=full(links, 0.0, background_gbps),
+            crossings=full(1, 1.0, crossings),
             step_time_s=full(jobs, 0.0),
             throughput=full(jobs, 0.0),
             exposed=full(jobs, 0.0),
@@ -118,10 +108,9 @@ class Network:
         self.step(state, drive, gpu_speed=full(gpus, 1.0, gpu_speed), dt_s=1.0)
         return state
 
-    @property
-    def healthy_step_s(self) -> Floats:
-        """Step time of every job in the healthy site, shape (1 or members, jobs)."""
-        return np.asarray(self._healthy_s @ self._by_job)
+    def healthy_step_s(self, crossings: Floats) -> Floats:
+        """Step time of every job in the healthy site, shape (members, jobs)."""
+        return np.asarray(self._healthy(crossings).step_s @ self._by_job)
 
     def step(self, state: NetworkState, drive: Drive, *, gpu_speed: Floats, dt_s: float) -> None:
         """Bring the state to what the drives and ``gpu_speed`` (members, gpus) allow.
@@ -133,6 +122,7 @@ class Network:
         inputs = (
             share.tobytes(),
             state.background_gbps.tobytes(),
+            state.crossings.tobytes(),
             drive["server", "in_service"].tobytes(),
             gpu_speed.tobytes(),
             *demand.key,
@@ -182,7 +172,8 @@ class Network:
     def solution(self, state: NetworkState, drive: Drive) -> Solution:
         """Communication of every group now."""
         share = drive["link", "capacity"] * (drive["link", "enabled"] > 0.5) * state.link_health
-        return self._solve(share, state.background_gbps, drive["server", "in_service"])[0]
+        in_service = drive["server", "in_service"]
+        return self._solve(share, state.background_gbps, in_service, state.crossings)[0]
 
     def plan(self, state: NetworkState, drive: Drive) -> Plan:
         """What the first member's jobs put on the fabric in a step."""
@@ -198,7 +189,9 @@ class Network:
         gpu_speed: Floats,
     ) -> dict[str, Floats]:
         """The fields of the state that follow from the inputs. The arrays are new."""
-        solution, terms = self._solve(share, state.background_gbps, drive["server", "in_service"])
+        solution, terms = self._solve(
+            share, state.background_gbps, drive["server", "in_service"], state.crossings
+        )
         jobs, p = self.jobs, self.parameters
         capacity = np.zeros((state.members, 1)) + share * self.link_ratings
         ratio = (gpu_speed > 0).astype(np.float64)
@@ -211,6 +204,7 @@ class Network:
                 "link_gbps": np.clip(state.background_gbps, 0.0, capacity),
                 **dict.fromkeys(("step_time_s", "throughput", "exposed", "running"), nothing),
             }
+        healthy = self._healthy(state.crossings)
         speed = gpu_speed[:, jobs.gpus]
         counted = speed if solution.out is None else np.where(solution.out, 1.0, speed)
         slowest = np.minimum.reduceat(counted, jobs.starts, axis=1)
@@ -218,7 +212,7 @@ class Network:
         running = found.running * (demand.jobs > 0)
         rate = running / found.step_s
         # GPUs: busy for their own part of the step, waiting in a collective for the rest
-        own = self._busy(found.step_s, speed) * self._per_healthy_busy
+        own = self._busy(found.step_s, speed) * healthy.per_busy
         own *= demand.jobs[:, jobs.group_of]
         own *= speed > 0
         if solution.out is not None:
@@ -229,7 +223,7 @@ class Network:
         per_job = rate @ self._by_job
         ready = per_job > 0
         # links: mean load follows how often steps come
-        load = self._link_load(solution, rate * demand.steps, running)
+        load = self._link_load(solution, rate * demand.steps * state.crossings, running)
         load += state.background_gbps
         np.maximum(load, 0.0, out=load)
         np.minimum(load, capacity, out=load)
@@ -241,10 +235,27 @@ class Network:
             "step_time_s": np.where(
                 ready, share_running / np.maximum(per_job, 1e-12), np.asarray(p.stalled_s)
             ),
-            "throughput": (rate * self._healthy_s * solution.servers / self._size) @ self._by_job,
+            "throughput": (rate * healthy.step_s * solution.servers / self._size) @ self._by_job,
             "exposed": (rate * found.exposed_s) @ self._by_job / share_running,
             "running": ready.astype(np.float64),
         }
+
+    def _healthy(self, crossings: Floats) -> Healthy:
+        """Steps and busy shares with every link, server and GPU as new."""
+        key = crossings.tobytes()
+        found = self._healthy_by.get(key)
+        if found is None:
+            jobs, p = self.jobs, self.parameters
+            links = np.ones((len(crossings), self.site.count("link")))
+            servers = np.ones((len(crossings), self.site.count("server")))
+            terms = self._solve(links, links * 0.0, servers, crossings)[1]
+            step = pace(terms, self._compute, np.ones((1, len(jobs.groups))), p).step_s
+            busy = self._busy(step, np.ones((1, len(jobs.gpus))))
+            found = Healthy(step, 1.0 / busy)
+            if len(self._healthy_by) >= KEPT_SOLUTIONS:
+                self._healthy_by.clear()
+            self._healthy_by[key] = found
+        return found
 
     def _asked(self, drive: Drive) -> Demand:
         jobs, asked = self.jobs, drive["gpu", "demand"]
@@ -268,19 +279,23 @@ class Network:
         return np.asarray(spin + (1.0 - spin) * working)
 
     def _solve(
-        self, share: Floats, background: Floats, in_service: Floats
+        self, share: Floats, background: Floats, in_service: Floats, crossings: Floats
     ) -> tuple[Solution, Terms]:
-        key = (share.tobytes(), background.tobytes(), in_service.tobytes())
+        key = tuple(array.tobytes() for array in (share, background, in_service, crossings))
         found = self._solutions.get(key)
         if found is None:
-            solution = self._solved(np.maximum(share, 0.0), np.maximum(background, 0.0), in_service)
+            solution = self._solved(
+                np.maximum(share, 0.0), np.maximum(background, 0.0), in_service, crossings
+            )
             found = solution, Terms.of(solution, self.jobs, self.parameters)
             while len(self._solutions) >= KEPT_SOLUTIONS:
                 self._solutions.pop(next(iter(self._solutions)))
             self._solutions[key] = found
         return found
 
-    def _solved(self, share: Floats, background: Floats, in_service: Floats) -> Solution:
+    def _solved(
+        self, share: Floats, background: Floats, in_service: Floats, crossings: Floats
+    ) -> Solution:
         up = share > 0
         members = max(len(share), len(np.asarray(self.parameters.fabric_share).reshape(-1)))
         patterns = np.concatenate([up, in_service > 0.5], axis=1)
@@ -289,14 +304,21 @@ class Network:
         share = np.broadcast_to(share, (members, share.shape[1]))
         capacity = arc_capacity(self.fabric, self.jobs, self.parameters, share)
         other = self._on_arcs(np.broadcast_to(background, share.shape))
+        crossings = np.broadcast_to(crossings, (members, 1))
         whole: Solution | None = None
         for number, pattern in enumerate(unique):
             rows = np.nonzero(which == number)[0]
             plan = self._plan(pattern)
             part = solve(
-                plan, self.jobs, self._constants_of(rows, members), capacity[rows], other[rows]
+                plan,
+                self.jobs,
+                self._constants_of(rows, members),
+                capacity[rows],
+                other[rows],
+                self._inner,
+                crossings[rows],
             )
-            whole = _merged(whole, part, rows, members)
+            whole = merged(whole, part, rows, members)
         assert whole is not None  # noqa: S101  (there is at least one member)
         out = in_service[:, self.jobs.server_of] < 0.5 if len(self.jobs.gpus) else None
         return whole._replace(out=out if out is not None and out.any() else None)
@@ -360,22 +382,3 @@ class Network:
                 edges >= 0, self.fabric.rated_gbps[2 * np.maximum(edges, 0)], ratings
             )
         return np.where(edges >= 0, ratings, 0.0)
-
-
-def _merged(whole: Solution | None, part: Solution, rows: Ints, members: int) -> Solution:
-    """Put the members ``rows`` of one pattern beside those of the others."""
-    part = part._replace(link_gb=[(rows, part.link_gb[0][1])])
-    if len(rows) == members:
-        return part
-    columns: list[Any] = []
-    for name in Solution._fields[:6]:
-        value = getattr(part, name)
-        into = (
-            getattr(whole, name)
-            if whole is not None
-            else np.zeros((members, value.shape[1]), dtype=value.dtype)
-        )
-        into[rows] = value
-        columns.append(into)
-    before = whole.link_gb if whole is not None else []
-    return Solution._make([*columns, [*before, *part.link_gb], None])

@@ -22,6 +22,22 @@ class Pace(NamedTuple):
     running: Flags
 
 
+class Demand(NamedTuple):
+    """What is asked of the jobs, until the drives of demand change."""
+
+    key: tuple[bytes, ...]
+    gpus: Floats  # (members, gpus) 0..1
+    jobs: Floats  # (members, groups) 1 runs, 0 paused
+    steps: Floats  # (members, groups) how often steps come, against a fully busy job
+
+
+class Healthy(NamedTuple):
+    """The site as new: step times (members, groups), and 1 / busy share (members, gpus of jobs)."""
+
+    step_s: Floats
+    per_busy: Floats
+
+
 class Terms(NamedTuple):
     """The parts of a step that only the fabric decides, (members, groups)."""
 

@@ -22,6 +22,7 @@ class Plan(NamedTuple):
     collective: Routes
     checkpoint: Routes
     data: Routes
+    stream: Routes  # in Gb/s, all the time
     sent_gb: Floats  # (groups,) what each server sends to others in a step, in Gb
     between_steps: Floats  # (groups,) latencies between servers one after another
     servers: Floats  # (groups,) servers in service
@@ -40,7 +41,12 @@ def make_plan(
     """Route every group's collectives, checkpoints and data over the arcs that are up."""
     tags = jobs.site.tags("server")
     place = [fabric.node.get(tag, -1) for tag in tags]
-    rows: dict[str, list[tuple[int, int, int, float]]] = {"send": [], "save": [], "load": []}
+    rows: dict[str, list[tuple[int, int, int, float]]] = {
+        "send": [],
+        "save": [],
+        "load": [],
+        "flow": [],
+    }
     groups = len(jobs.groups)
     sent, between, alive = np.zeros(groups), np.zeros(groups), np.zeros(groups)
     apart = np.zeros(groups, dtype=bool)  # servers that are not on the network at all
@@ -65,6 +71,9 @@ def make_plan(
                 part = 8 / (len(servers) * len(stores))
                 if group.checkpoint_gb and group.checkpoint_every_s:
                     rows["save"].append((place[server], store, index, group.checkpoint_gb * part))
+                if group.data_gbps:
+                    flow = group.data_gbps / len(stores)
+                    rows["flow"].append((store, place[server], index, flow))
                 if group.data_gb:
                     rows["load"].append((store, place[server], index, group.data_gb * part))
     routed = {
@@ -74,9 +83,11 @@ def make_plan(
     collective = routed["send"]._replace(blocked=routed["send"].blocked | apart)
     every = jobs.column("checkpoint_every_s")[0]
     per_s = np.divide(1.0, every, out=np.zeros(groups), where=every > 0)
-    saved = routed["save"].load.multiply(per_s[:, None])
+    saved = routed["save"].load.multiply(per_s[:, None]) + routed["flow"].load
     links = _on_links(fabric, vstack([collective.load + routed["load"].load, saved]).tocsc())
-    return Plan(collective, routed["save"], routed["load"], sent, between, alive, links)
+    return Plan(
+        collective, routed["save"], routed["load"], routed["flow"], sent, between, alive, links
+    )
 
 
 def _pairs(rows: list[tuple[int, int, int, float]]) -> Pairs:

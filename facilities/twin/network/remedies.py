@@ -119,7 +119,8 @@ def _candidates(fault: Fault, hurt: list[int]) -> Iterator[_Candidate]:
             "adaptive",
             "Turn on adaptive routing",
             "switches share by the bandwidth each path has left, not evenly",
-            _throughput(adaptive, fault, drive) * _against(network, adaptive),
+            _throughput(adaptive, fault, drive)
+            * _against(network, adaptive, fault.state.crossings[:1]),
             nobody,
         )
     for job in hurt:
@@ -218,7 +219,9 @@ def _on_site(
     fault: Fault, drive: Drive, site: Site, key: str, title: str, how: str, stopped: Floats
 ) -> _Candidate:
     network = Network(site, fault.network.parameters)
-    pace = _throughput(network, fault, drive) * _against(fault.network, network)
+    pace = _throughput(network, fault, drive) * _against(
+        fault.network, network, fault.state.crossings[:1]
+    )
     return _Candidate(key, title, how, pace, stopped)
 
 
@@ -242,6 +245,7 @@ def _throughput(network: Network, fault: Fault, drive: Drive) -> Floats:
         gpu_speed=fault.gpu_speed[:1],
         link_health=_health(fault),
         background_gbps=fault.state.background_gbps[:1],
+        crossings=fault.state.crossings[:1],
     )
     return np.asarray(solved.throughput[0])
 
@@ -256,9 +260,9 @@ def _repaired(fault: Fault) -> Floats:
     return part * during + (1 - part) * after
 
 
-def _against(network: Network, other: Network) -> Floats:
+def _against(network: Network, other: Network, crossings: Floats) -> Floats:
     """Throughputs of ``other`` are against its own healthy steps: the factor to ``network``'s."""
-    own, theirs = network.healthy_step_s[:1], other.healthy_step_s[:1]
+    own, theirs = network.healthy_step_s(crossings), other.healthy_step_s(crossings)
     return np.asarray(np.divide(own, theirs, out=np.ones_like(own), where=theirs > 0)[0])
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.sparse import csr_array
@@ -10,7 +10,6 @@ from scipy.sparse import csr_array
 from ..site import Flags, Floats, Ints
 from .constants import NetworkConstants
 from .jobs import Jobs
-from .links import gb_s_of
 from .plan import Plan
 from .sharing import max_min
 from .topology import Fabric
@@ -57,12 +56,15 @@ def solve(
     constants: NetworkConstants,
     capacity_gbps: Floats,
     background: Floats,
+    inner: Flags,
+    crossings: Floats,
 ) -> Solution:
     """Communication times under one plan.
 
     ``capacity_gbps`` and ``background`` (Gb/s of other traffic) are (members, arcs). Data and
     checkpoints take their mean from every arc first; collectives share the rest as if all were
-    active at once (max-min fair), which is the slowest they can be.
+    active at once (max-min fair), which is the slowest they can be. Between switches, on the arcs
+    ``inner``, they send ``crossings`` (members, 1) times what servers in order would.
     """
     servers = plan.servers[None]
     members = len(capacity_gbps)
@@ -82,7 +84,9 @@ def solve(
         ideal_s = jobs.column("compute_s")[0]
         per_s = np.divide(1.0, every[0], out=np.zeros_like(ideal_s), where=every[0] > 0)
         loading = plan.data.load.T @ (1.0 / ideal_s) + plan.checkpoint.load.T @ per_s
+        loading = loading + np.asarray(plan.stream.load.sum(axis=0)).reshape(-1)
         left = np.maximum(free - loading, 0.05 * free)
+        left = np.where(inner, left / crossings, left)
         sent = np.where(plan.sent_gb > 0, plan.sent_gb, 1.0)
         rates = max_min(csr_array(plan.collective.worst.multiply(1 / sent[:, None])), left)
         comm_s = np.where(plan.sent_gb > 0, plan.sent_gb / rates.gbps, 0.0)
@@ -121,8 +125,8 @@ def _storage_limits(jobs: Jobs, name: str) -> Floats:
 
 
 def inside_time_s(jobs: Jobs, constants: NetworkConstants) -> tuple[Floats, Floats]:
-    """Over NVLink, (members or 1, groups): tensor parallel all-reduces of a step, and the
-    reduce-scatter and all-gather around what goes between servers.
+    """Over NVLink, (members or 1, groups): what tensor parallelism moves in a step (``tensor_gb``
+    per GPU on the wire), and the reduce-scatter and all-gather around what goes between servers.
     """
     gpus = np.array([[jobs.gpus_of_server[group.servers[0]] for group in jobs.groups]])
     gpus = np.maximum(gpus.reshape(1, -1), 1.0)
@@ -130,12 +134,26 @@ def inside_time_s(jobs: Jobs, constants: NetworkConstants) -> tuple[Floats, Floa
     pace, alpha = np.asarray(constants.nvlink_gb_s), np.asarray(constants.nvlink_alpha_s)
     several = (gpus > 1).astype(np.float64)
     tensor = jobs.column("tensor_gb")
-    inside = 2 * share * tensor / pace + (tensor > 0) * several * 2 * (gpus - 1) * alpha
+    inside = tensor / pace + (tensor > 0) * several * 2 * (gpus - 1) * alpha
     gradients = jobs.column("allreduce_gb")
     around = 2 * share * gradients / pace + (gradients > 0) * several * 2 * (gpus - 1) * alpha
     return inside, around
 
 
-def gb_s(solution: Solution) -> Floats:
-    """What each server gets towards the others in GB/s, as collectives' papers print it."""
-    return np.asarray(gb_s_of(1.0) * solution.between_gbps)
+def merged(whole: Solution | None, part: Solution, rows: Ints, members: int) -> Solution:
+    """Put the members ``rows`` of one pattern beside those of the others."""
+    part = part._replace(link_gb=[(rows, part.link_gb[0][1])])
+    if len(rows) == members:
+        return part
+    columns: list[Any] = []
+    for name in Solution._fields[:6]:
+        value = getattr(part, name)
+        into = (
+            getattr(whole, name)
+            if whole is not None
+            else np.zeros((members, value.shape[1]), dtype=value.dtype)
+        )
+        into[rows] = value
+        columns.append(into)
+    before = whole.link_gb if whole is not None else []
+    return Solution._make([*columns, [*before, *part.link_gb], None])

@@ -106,6 +106,7 @@ def spread(
         gpu_speed=np.repeat(gpu_speed[:1], 2, axis=0),
         link_health=health,
         background_gbps=np.repeat(state.background_gbps[:1], 2, axis=0),
+        crossings=np.repeat(state.crossings[:1], 2, axis=0),
     )
     solution = network.solution(solved, both)
     return Spread(

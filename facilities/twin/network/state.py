@@ -12,7 +12,8 @@ from ..state import PartState
 class NetworkState(PartState):
     """Per GPU (members, gpus), per link (members, links), per job (members, jobs).
 
-    A step replaces the arrays, all but ``link_health`` and ``background_gbps``; several states may
+    A step replaces the arrays, all but ``link_health``, ``background_gbps`` and
+    ``crossings``; several states may
     then share them, so they are not to be changed in place.
     """
 
@@ -28,6 +29,9 @@ class NetworkState(PartState):
     """Share of capacity as readings tell it; multiplies the drive ``link.capacity``."""
     background_gbps: Floats
     """Traffic seen on a link that no job explains; negative where the model carries too much."""
+    crossings: Floats
+    """(members, 1): how often a ring crosses between switches, against servers in order of their
+    leaf; estimated from what links carry."""
     step_time_s: Floats
     """Mean step time of a job; the constant ``stalled_s`` while it stands still."""
     throughput: Floats

@@ -30,7 +30,7 @@ def edge_loads(network: Network, state: NetworkState, drive: Drive) -> Floats:
         every = jobs.column("checkpoint_every_s")[0]
         saves = running * np.divide(1.0, every, out=np.zeros_like(every), where=every > 0)
         arcs = plan.collective.load.T @ steps + plan.data.load.T @ steps
-        arcs = arcs + plan.checkpoint.load.T @ saves
+        arcs = arcs + plan.checkpoint.load.T @ saves + plan.stream.load.T @ running
     both = np.asarray(arcs).reshape(-1, 2).max(axis=1)
     rows = fabric.link_row
     return np.where(rows >= 0, state.link_gbps[0, rows] if state.link_gbps.size else 0.0, both)

@@ -9,7 +9,7 @@ from facilities.twin.coupled import Parameters, Twin, TwinState
 from facilities.twin.drive import DRIVES, Drive
 from facilities.twin.read import multiplied, read_site
 from facilities.twin.schedule import Change, Schedule
-from facilities.twin.site import SiteError
+from facilities.twin.site import AssetRecord, Site, SiteError
 from facilities.twin.thermal import time_to
 
 SITE = read_site()
@@ -77,7 +77,7 @@ def test_it_throttles_when_the_cooling_is_gone_and_the_job_slows():
     assert course.values["gpu", "speed"].min() < 0.95
     assert course.values["job", "throughput_pct"][-1].min() < 95
     crossed = time_to(course, 32.0)[0]
-    assert 30 < crossed < 400
+    assert 15 < crossed < 400
     assert course.closure < 1e-9
 
 
@@ -264,3 +264,20 @@ def test_it_runs_several_halls_at_once():
     np.testing.assert_allclose(inlet[0], inlet[1], atol=0.02)
     assert inlet[2].max() > inlet[0].max() + 2
     assert course.closure < 1e-9
+
+
+def test_it_stands_an_empty_data_list():
+    """A fresh installation has no asset yet: its pages ask the twin all the same."""
+    empty = Site([], [])
+    twin = Twin(empty)
+    state, drive = twin.observe({"rack-1-03.inlet_c": 20.0})
+    course = twin.run(state, drive, NOTHING, duration_s=30, variants=2)
+    assert course.values["rack", "inlet_c"].shape[2] == 0
+
+
+def test_it_takes_halls_that_only_racks_name():
+    racks = [AssetRecord(f"r{n}", "rack", "hall-x", attributes={"rated_w": 8000}) for n in (1, 2)]
+    crac = AssetRecord("c1", "crac", "hall-x")
+    twin = Twin(Site([*racks, crac]))
+    state = twin.initial(Drive(twin.site))
+    assert np.isfinite(state.thermal.inlet_c).all()

@@ -298,13 +298,42 @@ def test_it_takes_what_no_job_explains_as_background(demo):
     state = demo.initial(Drive(demo.site))
     expected = state.link_gbps.copy()
     util = 100 * expected / 400
-    util[0, 2] += 20.0
+    util[0, 2] += 20.0  # where no ring crosses, it cannot be a badly ordered one
     demo.observe(state, {("link", "util_pct"): util})
     background = np.zeros(links)
     background[2] = 80.0
     assert state.background_gbps[0] == pytest.approx(background, abs=1e-6)
     demo.step(state, Drive(demo.site), gpu_speed=np.ones((1, 128)), dt_s=5.0)
     assert demo.values(state, Drive(demo.site))["link", "util_pct"][0] == pytest.approx(util[0])
+
+
+def test_it_sees_it_without_a_neighbour_too():
+    site = leaf_spine(spines=1, jobs=[job("s0", "s1", "s2", "s3", allreduce_gb=10.0)])
+    network = Network(site, EXACT)
+    truth = network.initial(with_link(network, "l0-0", 0.4))
+    seen = network.initial(Drive(site))
+    util = 100 * truth.link_gbps / truth.link_capacity_gbps
+    readings = {("link", "util_pct"): util, ("link", "error_rate"): np.array([[50.0, 0.1]])}
+    network.observe(seen, readings)
+    assert seen.link_health[0] == pytest.approx([0.4, 1.0], abs=0.03)
+
+
+def test_it_learns_how_often_rings_cross_the_spines(demo):
+    drive = Drive(demo.site)
+    truth = demo.settled(drive, crossings=np.full((1, 1), 2.0))
+    assert truth.link_gbps[0, 0] > demo.initial(drive).link_gbps[0, 0] * 1.5
+    util = 100 * truth.link_gbps / truth.link_capacity_gbps
+    state = demo.initial(drive)
+    demo.observe(state, {("link", "util_pct"): util})
+    assert state.crossings[0, 0] == pytest.approx(2.0, rel=0.02)
+    assert np.abs(state.background_gbps).max() < 2.0
+    # a link at half then hurts more than with servers in order
+    half = with_link(demo, "link-leaf-2-spine-1", 0.5)
+    demo.step(state, half, gpu_speed=np.ones((1, 128)), dt_s=5.0)
+    assert state.throughput[0, 0] < demo.initial(half).throughput[0, 0] - 0.05
+    # a job that rests teaches nothing
+    demo.observe(state, {("link", "util_pct"): util * 0.0})
+    assert state.crossings[0, 0] == pytest.approx(2.0, rel=0.02)
 
 
 def test_it_tells_the_demand_that_explains_a_utilisation(demo):

@@ -43,10 +43,11 @@ def test_it_spreads_from_a_link_to_the_job_that_crosses_it(demo, now):
     hit, *others = found.jobs
     assert hit.affected
     assert not any(other.affected for other in others)
-    assert hit.bottleneck_before.endswith("to leaf-1")  # its own port
+    assert hit.bottleneck_before == "leaf-1 to srv-01"  # its own port, which takes its data too
     assert hit.bottleneck.startswith(LINK)
-    # the ring of 8 over a quarter of the link: 388 → 97 / 0.598 Gb/s, with uneven hashing
-    assert hit.between_gbps == pytest.approx(97 / 0.598, rel=0.01)
+    # a quarter of 388 Gb/s, less half of four servers' 12 Gb/s of data; the ring's fuller path has
+    # 0.598 of it
+    assert hit.between_gbps == pytest.approx((97 - 24) / 0.598, rel=0.01)
     assert hit.slowdown == pytest.approx(hit.step_s / hit.step_s_before, rel=1e-6)
     assert hit.waiting_gpus == pytest.approx(
         (found.gpu_util_before - found.gpu_util).sum(), rel=1e-6
@@ -94,9 +95,9 @@ def test_it_ranks_what_helps_against_a_quarter_of_a_link(demo, now):
     by_key = {remedy.key: remedy for remedy in found}
     assert {"adaptive", "disable", "repair", "swap", "accumulate", "drain", "tree"} <= set(by_key)
     assert [r.work for r in found] == sorted((r.work for r in found), reverse=True)
-    # one free spine carries the ring's 400 Gb/s: rerouting costs nothing and gives it all back
+    # one free spine carries the ring's 400 Gb/s: rerouting costs nothing and gives nearly all back
     assert by_key["disable"].helps
-    assert by_key["disable"].regained == pytest.approx(1.0, abs=0.01)
+    assert by_key["disable"].regained == pytest.approx(0.97, abs=0.02)
     assert by_key["disable"].interruption_s == 0
     # going on with half the servers is worse than a slow link
     assert not by_key["drain"].helps

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from facilities.twin.coupled import Parameters
+from facilities.twin.estimate.maintenance import Finding
 from facilities.twin.estimate.read import read_specs
-from facilities.twin.estimate.tracker import Tracker
+from facilities.twin.estimate.tracker import MAX_GAP_S, Tracker
 from facilities.twin.read import read_site
 from facilities.twin.tests.plants import Plant
 from facilities.twin.thermal import ThermalConstants
@@ -126,7 +127,7 @@ def test_it_is_not_poisoned_by_bad_readings(planted):
 
 
 @pytest.fixture(scope="module")
-def wearing() -> list[tuple[float, object]]:
+def wearing() -> list[tuple[float, Finding]]:
     """Four hours in which a filter, a fan, a GPU's paste, a sensor and a battery go bad."""
     plant = Plant(SITE, SPECS, dt_s=60.0, swing=0.1)
 
@@ -137,11 +138,13 @@ def wearing() -> list[tuple[float, object]]:
         plant.drive.set("srv-06-gpu-2", "thermal_resistance", 1.0 + 0.08 * hours)
         plant.biases["rack-1-07.inlet_c"] = 0.45 * hours
 
-    made, seen = tracker(), []
+    made = tracker()
+    seen: list[tuple[float, Finding]] = []
     for at_s, readings in plant.run(4.0, wear):
         readings["ups-b.battery_resistance_mohm"] = (160.0 + 8.0 * at_s / 3600.0, 1)
         readings["ups-a.battery_resistance_mohm"] = (160.0, 1)
         update = made.update(at_s, readings)
+        assert update is not None
         seen += [(at_s, finding) for finding in update.findings or ()]
     return seen
 

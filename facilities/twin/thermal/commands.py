@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from facilities.twin.drive import Drive
+from facilities.twin.drive import DRIVES, Drive
 from facilities.twin.site import Floats
 
 from .constants import ThermalConstants
@@ -48,8 +48,13 @@ def commands(layout: Layout, c: ThermalConstants, drive: Drive) -> Commands:
     stuck = np.concatenate(
         [drive["crac", "valve_stuck"], np.full((drive.members, layout.cdus), np.nan)], axis=1
     )
-    mixing = drive["hall", "containment_open"] * c.containment_mixing
-    mixing = mixing.take(layout.rack_hall, axis=1) if layout.halls > 1 else mixing
+    # halls that are only named by their racks have no drive of their own
+    building_c, door = drive["hall", "building_c"], drive["hall", "containment_open"]
+    if building_c.shape[1] != layout.halls:
+        shape = (drive.members, layout.halls)
+        building_c, door = np.full(shape, DRIVES["hall", "building_c"].default), np.zeros(shape)
+    mixing = door * c.containment_mixing
+    mixing = mixing.take(layout.rack_hall, axis=1) if layout.halls != 1 else mixing
     mixing = mixing + drive["rack", "mixing_extra"] + c.mixing
     cdu_ready = _ready(drive, "cdu")
     return Commands(
@@ -80,7 +85,7 @@ def commands(layout: Layout, c: ThermalConstants, drive: Drive) -> Commands:
         wet_bulb_c=drive["site", "wet_bulb_c"].copy(),
         dry_bulb_c=drive["site", "dry_bulb_c"].copy(),
         fresh=1.0 - np.clip(mixing, 0.0, 0.95),
-        building_c=drive["hall", "building_c"].copy(),
+        building_c=building_c.copy(),
     )
 
 

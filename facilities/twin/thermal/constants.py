@@ -24,13 +24,17 @@ class ThermalConstants(Constants):
         0.06, "assumed: least share of hot air in an inlet; estimated", spread=0.3
     )
     own_exhaust: float = constant(
-        0.4, "assumed: part of a rack's recirculated air that is its own exhaust", spread=0.2
+        0.5, "assumed: part of a rack's recirculated air that is its own exhaust", spread=0.2
     )
     containment_mixing: float = constant(
         0.25, "assumed: hot air added to every inlet by an open containment door", spread=0.3
     )
-    reach_m: float = constant(3.0, "assumed: distance at which a plenum's local part halves")
-    reach_uniform: float = constant(0.35, "assumed: part of a unit's air spread over all tiles")
+    reach_m: float = constant(
+        1.3, "assumed, of the order that one trip of a CRAC of the demo hall tells (1 K rms)"
+    )
+    reach_uniform: float = constant(
+        0.0, "assumed, as reach_m: part of a unit's air spread over all tiles"
+    )
     tile_power: float = constant(0.8, "assumed: tiles of a rack grow as its rating to this power")
     tile: float = constant(1.0, "assumed: factor on a rack's tiles; estimated, shape (1, racks)")
     least_rack_flow_m3s: float = constant(0.01, "assumed: buoyancy through a rack without fans")

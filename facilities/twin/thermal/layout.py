@@ -29,7 +29,7 @@ class Layout:
 
     def __init__(self, site: Site, c: ThermalConstants) -> None:
         self.site = site
-        self.halls = max(len(site.halls), 1)
+        self.halls = len(site.halls) or int(site.count("rack") + site.count("crac") > 0)
         self.rack_hall = _hall(site, "rack")
         self.crac_hall = _hall(site, "crac")
         self.hall_rack = one_hot(self.rack_hall, self.halls)

@@ -71,7 +71,8 @@ class Thermal:
     def settle(self, s: ThermalState, drive: Drive) -> None:
         """Put the slow walls where they would end at the present room temperature."""
         into, out = self.air.wall_w_k, self.air.envelope_w_k
-        s.wall_c = (into * s.room_c + out * drive["hall", "building_c"]) / (into + out)
+        building_c = self.commands(drive).building_c
+        s.wall_c = (into * s.room_c + out * building_c) / (into + out)
 
     def commands(self, drive: Drive) -> Commands:
         """What a step needs of the drive; hand it to ``step`` for as long as the drive stays."""

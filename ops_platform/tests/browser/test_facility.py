@@ -138,9 +138,7 @@ def test_it_works_an_alarm_from_the_keyboard(
     dialog = page.locator("#acknowledge")
     if dialog.is_visible():
         dialog.get_by_role("button", name=re.compile("Acknowledge")).click()
-    expect(rows.first).to_contain_text(
-        re.compile(r"acknowledged \S+ by operator"), timeout=10_000
-    )
+    expect(rows.first).to_contain_text(re.compile(r"acknowledged \S+ by operator"), timeout=10_000)
 
 
 def test_it_zooms_into_a_chart_and_asks_what_moved_with_it(

@@ -50,7 +50,7 @@ def test_it_is_built_by_keyboard_and_run_by_a_worker(sign_in: SignIn, stack: Sta
     expect(headline).to_contain_text("goes to 95 %", timeout=30_000)
     page.get_by_role("button", name="100 draws").click()
     expect(page).to_have_url(re.compile(r"\?run=\d+"), timeout=90_000)
-    expect(page.locator(".card__head").first).to_contain_text("100 draws")
+    expect(page.locator(".whatif__answer .card__head").first).to_contain_text("100 draws")
     expect(page.locator(".runs li").first).to_contain_text("Done")
     page.get_by_role("button", name="Delete").click()
     expect(page.locator(".toast").last).to_contain_text("is deleted")
