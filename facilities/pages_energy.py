@@ -7,7 +7,13 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
-PERIODS = (("1h", "Hour"), ("24h", "24 hours"), ("7d", "7 days"), ("month", "Month"), ("custom", "Custom"))
+PERIODS = (
+    ("1h", "Hour"),
+    ("24h", "24 hours"),
+    ("7d", "7 days"),
+    ("month", "Month"),
+    ("custom", "Custom"),
+)
 
 
 @require_safe

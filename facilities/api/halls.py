@@ -167,7 +167,9 @@ def _layers(request: Request) -> list[str]:
 class HallPlanView(APIView):
     """Plan of one hall."""
 
-    @extend_schema(operation_id="halls_plan", summary="Plan of a hall", responses=HallPlanSerializer)
+    @extend_schema(
+        operation_id="halls_plan", summary="Plan of a hall", responses=HallPlanSerializer
+    )
     def get(self, request: Request, slug: str) -> Response:
         """Return what stands where."""
         return Response(hall_plan(_hall(slug).slug).as_dict())
