@@ -9,6 +9,9 @@ import numpy as np
 from facilities.twin.site import Flags, Floats
 
 LEAST_SAMPLES: Final = 12
+BARE: Final = 0.5
+"""Share of the slope that the plain readings must show (assumed)."""
+
 HALVES: Final = 0.25
 """Each half must rise by at least this share of the whole slope, or it was a step (assumed)."""
 
@@ -49,6 +52,9 @@ def fit_trend(
               for part in (slice(None, middle), slice(middle, None))]  # fmt: skip
     slope = whole.beta[:, 1]
     steady = np.all([half * np.sign(slope) >= HALVES * np.abs(slope) for half in halves], axis=0)
+    # A slope that shows only once load or weather are taken off is no trend.
+    bare = _slopes(moment / span, values)
+    steady &= bare * np.sign(slope) >= BARE * np.abs(slope)
     known = whole.samples >= LEAST_SAMPLES
     nothing = np.full(values.shape[1], np.nan)
     last = design[-1]
