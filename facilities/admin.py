@@ -202,6 +202,7 @@ class AlarmEventAdmin(ReadOnly):
 import facilities.admin_alarms  # noqa: E402
 import facilities.admin_anomaly  # noqa: E402
 import facilities.admin_datalist  # noqa: E402
+import facilities.admin_processes  # noqa: E402
 import facilities.admin_quality  # noqa: E402
 import facilities.admin_store  # noqa: E402
 import facilities.admin_whatif  # noqa: E402, F401

@@ -41,7 +41,7 @@ def one_pair(site, source, target, *, down=(), weights=None):
     )
     routes = route(fabric, up, pairs, 1, ecmp_excess=0.2, weights=weights)
     load = routes.load.toarray()[0]
-    return {fabric.label(arc): load[arc] for arc in np.nonzero(load)[0]}, routes
+    return {fabric.label(int(arc)): load[arc] for arc in np.nonzero(load)[0]}, routes
 
 
 def test_it_spreads_evenly_over_the_spines():

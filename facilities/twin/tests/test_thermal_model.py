@@ -308,7 +308,9 @@ def test_it_runs_on_outside_air_without_a_tower():
 
 
 def test_it_takes_estimates_by_asset_and_by_member():
-    c = ThermalConstants(coil_ua=np.array([[0.5, 1.0, 1.0, 1.0]]), mixing=np.array([[0.0], [0.3]]))
+    c = ThermalConstants().replaced(
+        coil_ua=np.array([[0.5, 1.0, 1.0, 1.0]]), mixing=np.array([[0.0], [0.3]])
+    )
     drive = Drive(SITE, members=2)
     rig = Rig(members=2)
     rig.thermal = Thermal(SITE, c)
