@@ -205,4 +205,5 @@ import facilities.admin_datalist  # noqa: E402
 import facilities.admin_processes  # noqa: E402
 import facilities.admin_quality  # noqa: E402
 import facilities.admin_store  # noqa: E402
+import facilities.admin_tracking  # noqa: E402
 import facilities.admin_whatif  # noqa: E402, F401

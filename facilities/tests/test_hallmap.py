@@ -71,7 +71,10 @@ def test_it_draws_the_plan_with_what_feeds_and_cools(demo_facility, django_asser
     assert rack.holds == 4
     # Cold aisles lie along the walls where the CRACs stand, the hot aisle between the rows.
     assert (rack.front, units["rack-2-03"].front) == (-1, 1)
-    assert units["pdu-a1"].x_m < 3.2 < 8.8 < units["pdu-b1"].x_m
+    left, right = units["pdu-a1"].x_m, units["pdu-b1"].x_m
+    assert left is not None
+    assert right is not None
+    assert left < 3.2 < 8.8 < right
     assert units["pdu-a1"].y_m == 3.0
     assert len(plan.lines) >= 8
     line = next(line for line in plan.lines if line.tag == "link-leaf-2-spine-1")
@@ -144,7 +147,7 @@ def test_it_packs_flags_into_runs_that_unpack_to_the_same(flags):
 
 def alarm(tag: str, raised: datetime, *, root: Alarm | None = None, **more) -> Alarm:
     point = Point.objects.get(tag=tag)
-    rule = AlarmRule.objects.filter(severity=more.pop("severity", "high")).first()
+    rule = AlarmRule.objects.filter(severity=more.pop("severity", "high"))[0]
     return Alarm.objects.create(
         **{
             "point": point,

@@ -102,9 +102,8 @@ class TestEndpoints:
     ) -> None:
         from facilities.whatif import ask
 
-        monkeypatch.setattr(
-            ask.whatif_ask, "__kwdefaults__", {**ask.whatif_ask.__kwdefaults__, "budget_s": 0.0}
-        )
+        defaults = ask.whatif_ask.__kwdefaults__ or {}
+        monkeypatch.setattr(ask.whatif_ask, "__kwdefaults__", {**defaults, "budget_s": 0.0})
         late = post(client_as(viewer), URL, TRIP)
         assert late.status_code == 422
         assert late.json()["code"] == "too_long"

@@ -45,7 +45,8 @@ def test_it_fits_a_line_with_errors_on_the_safe_side(memory, most):
         noise = np.zeros(100)
         for k in range(1, 100):
             noise[k] = memory * noise[k - 1] + 0.02 * random.normal()
-        trend = fit_trend(times, (5 + 1e-4 * times + noise)[:, None], np.zeros((100, 1)))
+        series = np.asarray(5 + 1e-4 * times + noise, dtype=np.float64)
+        trend = fit_trend(times, series[:, None], np.zeros((100, 1)))
         slopes.append(trend.slope[0])
         errors.append(trend.slope_sigma[0])
     assert np.mean(slopes) == pytest.approx(1e-4, rel=0.05)
