@@ -38,7 +38,7 @@ def run(
 @pytest.mark.parametrize(("memory", "most"), [(0.0, 8.0), (1.0, 3.0)])
 def test_it_fits_a_line_with_errors_on_the_safe_side(memory, most):
     """Against repeated draws of white noise and of a random walk."""
-    times = np.arange(100) * 300.0
+    times = np.arange(100, dtype=np.float64) * 300.0
     slopes, errors = [], []
     for seed in range(60):
         random = np.random.default_rng(seed)
