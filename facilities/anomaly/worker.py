@@ -20,8 +20,9 @@ from typing import Final, NamedTuple
 import numpy as np
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, close_old_connections, connection
-from django.db.models import F, Q
+from django.db.models import F
 
+from facilities.leased import Keeper, Lease
 from facilities.models import AnomalyWorker, Point, Quality
 
 from . import snapshot
@@ -57,6 +58,7 @@ class Worker:
     def __init__(self, *, path: Path | None = None, owner: str = "") -> None:
         self.path = path or Path(settings.DATA_DIR) / "anomaly" / "state.npz"
         self.owner = owner or f"{socket.gethostname()}:{os.getpid()}:{id(self):x}"
+        self._lease = Lease(AnomalyWorker, owner=self.owner, duration=LEASE)
         self.detector = Detector()
         self.ids = np.empty(0, np.int64)
         self.row_of: dict[int, int] = {}
@@ -69,15 +71,11 @@ class Worker:
 
     def claim(self, *, now: datetime | None = None) -> bool:
         """Take or renew the lease; False when another process holds it."""
-        now = now or datetime.now(UTC)
-        AnomalyWorker.objects.get_or_create(pk=1)
-        free = Q(owner=self.owner) | Q(lease_until=None) | Q(lease_until__lt=now)
-        claimed = AnomalyWorker.objects.filter(free, pk=1)
-        return claimed.update(owner=self.owner, lease_until=now + LEASE) == 1
+        return self._lease.claim(now=now)
 
     def release(self) -> None:
         """Give the lease back."""
-        AnomalyWorker.objects.filter(pk=1, owner=self.owner).update(lease_until=None)
+        self._lease.release()
 
     def load(self) -> None:
         """Take over the state that the last holder saved."""
@@ -222,8 +220,7 @@ class Worker:
         self._version = version
 
 
-_guard = threading.Lock()
-_running: list[threading.Thread] = []
+_keeper = Keeper("facilities-anomaly", Worker)
 
 
 def keep() -> bool:
@@ -231,24 +228,4 @@ def keep() -> bool:
 
     Returns whether it runs in this process. Called by beat through every worker, again and again.
     """
-    with _guard:
-        if _running and _running[0].is_alive():
-            return True
-        worker = Worker()
-        if not worker.claim():
-            return False
-        thread = threading.Thread(
-            target=_run, args=(worker,), name="facilities-anomaly", daemon=True
-        )
-        _running[:] = [thread]
-        thread.start()
-        return True
-
-
-def _run(worker: Worker) -> None:
-    try:
-        worker.run(threading.Event())
-    except Exception:
-        log.exception("the anomaly detector stopped; beat starts it again")
-    finally:
-        connection.close()
+    return _keeper.keep()

@@ -16,10 +16,11 @@ import time
 from datetime import datetime, timedelta
 from typing import Final
 
-from django.db import DatabaseError, InterfaceError, close_old_connections, connection
-from django.db.models import F, Q
+from django.db import DatabaseError, InterfaceError, close_old_connections
+from django.db.models import F
 from django.utils import timezone
 
+from facilities.leased import Keeper, Lease
 from facilities.models import DataListVersion, Quality, TwinTracker
 from facilities.snapshots import Snapshot, snapshot
 from facilities.twin.estimate.blocks import FOLLOWED
@@ -54,6 +55,7 @@ class Worker:
 
     def __init__(self, *, owner: str = "") -> None:
         self.owner = owner or f"{socket.gethostname()}:{os.getpid()}:{id(self):x}"
+        self._lease = Lease(TwinTracker, owner=self.owner, duration=LEASE)
         self.tracker: Tracker | None = None
         self.residuals: Residuals | None = None
         self.hours = Hours()
@@ -65,15 +67,11 @@ class Worker:
 
     def claim(self, *, now: datetime | None = None) -> bool:
         """Take or renew the lease; False when another process holds it."""
-        now = now or timezone.now()
-        TwinTracker.objects.get_or_create(pk=1)
-        free = Q(owner=self.owner) | Q(lease_until=None) | Q(lease_until__lt=now)
-        claimed = TwinTracker.objects.filter(free, pk=1)
-        return claimed.update(owner=self.owner, lease_until=now + LEASE) == 1
+        return self._lease.claim(now=now)
 
     def release(self) -> None:
         """Give the lease back."""
-        TwinTracker.objects.filter(pk=1, owner=self.owner).update(lease_until=None)
+        self._lease.release()
 
     def load(self) -> None:
         """Make the tracker of the data list and take over what the last one learnt.
@@ -218,8 +216,7 @@ def _short(value: float) -> float:
     return float(f"{value:.5g}")
 
 
-_guard = threading.Lock()
-_running: list[threading.Thread] = []
+_keeper = Keeper("facilities-twin", Worker)
 
 
 def keep() -> bool:
@@ -227,22 +224,4 @@ def keep() -> bool:
 
     Returns whether it runs in this process. Called by beat through every worker, again and again.
     """
-    with _guard:
-        if _running and _running[0].is_alive():
-            return True
-        worker = Worker()
-        if not worker.claim():
-            return False
-        thread = threading.Thread(target=_run, args=(worker,), name="facilities-twin", daemon=True)
-        _running[:] = [thread]
-        thread.start()
-        return True
-
-
-def _run(worker: Worker) -> None:
-    try:
-        worker.run(threading.Event())
-    except Exception:
-        log.exception("following the plant stopped; beat starts it again")
-    finally:
-        connection.close()
+    return _keeper.keep()
