@@ -14,11 +14,12 @@ from django.test.utils import CaptureQueriesContext
 from hypothesis import given
 from hypothesis import strategies as st
 
+from facilities.demo.file import DEMO_FILE
 from facilities.loader import load_facility
 from facilities.models import Alarm, AlarmRule, Point
 from facilities.tracking.live import Live, current
 from facilities.twin.drive import DRIVES
-from facilities.twin.read import DEMO_FILE, read_site
+from facilities.twin.read import read_site
 from facilities.twin.schedule import Schedule
 from facilities.whatif import limits
 from facilities.whatif.alarms import excursions

@@ -8,9 +8,9 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from .site import AssetRecord, LinkRecord, Site
+from facilities.demo.file import DEMO_FILE, repeated
 
-DEMO_FILE = Path(__file__).resolve().parent.parent / "demo" / "facility.yaml"
+from .site import AssetRecord, LinkRecord, Site
 
 
 def read_site(path: Path = DEMO_FILE) -> Site:
@@ -22,7 +22,7 @@ def read_site(path: Path = DEMO_FILE) -> Site:
         )
         for rack in document["racks"]
     ]
-    for entry in (copy for written in document["assets"] for copy in _repeated(written)):
+    for entry in (copy for written in document["assets"] for copy in repeated(written)):
         assets.append(
             AssetRecord(
                 entry["tag"],
@@ -36,7 +36,7 @@ def read_site(path: Path = DEMO_FILE) -> Site:
     links = [
         LinkRecord(link["source"], link["target"], link["kind"], link.get("attributes", {}))
         for entry in document["links"]
-        for link in _repeated(entry)
+        for link in repeated(entry)
     ]
     return Site(assets, links, name=document["site"]["name"])
 
@@ -76,21 +76,3 @@ def multiplied(site: Site, copies: int) -> Site:
             for link in site.links
         ]
     return Site(assets, links, name=f"{copies} x {site.name}")
-
-
-def _repeated(entry: dict[str, Any]) -> list[dict[str, Any]]:
-    if "n" not in entry:
-        return [entry]
-    first, last = entry["n"]
-    template = {key: value for key, value in entry.items() if key != "n"}
-    return [_filled(template, number) for number in range(first, last + 1)]
-
-
-def _filled(value: Any, number: int) -> Any:
-    if isinstance(value, str):
-        return value.format(n=number)
-    if isinstance(value, dict):
-        return {key: _filled(item, number) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_filled(item, number) for item in value]
-    return value

@@ -6,7 +6,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-FACILITY_FILE = Path(__file__).resolve().parent.parent / "facility.yaml"
+from facilities.demo.file import DEMO_FILE, repeated
 
 
 @dataclass(frozen=True)
@@ -61,26 +61,6 @@ class FacilitySpec:
         return self._by_tag.get(tag)
 
 
-def _repeated(entry: dict[str, Any]) -> list[dict[str, Any]]:
-    """Apply `n: [first, last]`: one copy for each number, with {n} and {n:02} filled in."""
-    if "n" not in entry:
-        return [entry]
-    first, last = entry["n"]
-    template = {key: value for key, value in entry.items() if key != "n"}
-    return [_filled(template, number) for number in range(first, last + 1)]
-
-
-def _filled(value: Any, number: int) -> Any:
-    """Fill {n} in every string of a value, attributes included."""
-    if isinstance(value, str):
-        return value.format(n=number)
-    if isinstance(value, dict):
-        return {key: _filled(item, number) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_filled(item, number) for item in value]
-    return value
-
-
 def _point(asset: AssetSpec, template: dict[str, Any]) -> PointSpec:
     minimum, maximum = template["range"]
     write_min, write_max = template.get("write", (minimum, maximum))
@@ -102,7 +82,7 @@ def _point(asset: AssetSpec, template: dict[str, Any]) -> PointSpec:
     )
 
 
-def read_facility(path: Path = FACILITY_FILE) -> FacilitySpec:
+def read_facility(path: Path = DEMO_FILE) -> FacilitySpec:
     """Read and expand a facility file.
 
     Raises OSError or KeyError for a file that `load_facility` would also refuse; that command
@@ -118,7 +98,7 @@ def read_facility(path: Path = FACILITY_FILE) -> FacilitySpec:
         }
         for rack in document["racks"]
     ]
-    entries += [copy for entry in document["assets"] for copy in _repeated(entry)]
+    entries += [copy for entry in document["assets"] for copy in repeated(entry)]
     assets = tuple(
         AssetSpec(
             tag=entry["tag"],

@@ -8,10 +8,11 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from facilities.demo.file import DEMO_FILE
 from facilities.twin.estimate.evaluate import Recording, Replay, read_recording, replay
 from facilities.twin.estimate.read import read_specs
 from facilities.twin.estimate.tracker import Tracker
-from facilities.twin.read import DEMO_FILE, read_site
+from facilities.twin.read import read_site
 
 WARM_UP_S = 1800.0
 

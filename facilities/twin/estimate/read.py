@@ -7,7 +7,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from facilities.twin.read import DEMO_FILE
+from facilities.demo.file import DEMO_FILE
 from facilities.twin.site import Site
 
 from .points import Key, PointSpec
