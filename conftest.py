@@ -110,12 +110,27 @@ def client_as() -> Callable[["User"], Client]:
     return sign_in
 
 
-@pytest.fixture
-def demo_facility(db: None) -> None:
-    """The demo facility, loaded from its file as `make run` does."""
-    from django.core.management import call_command
+@pytest.fixture(scope="session")
+def demo_document() -> Any:
+    """The demo facility's file, read and checked once a run: parsing takes longer than loading."""
+    from facilities.loader.checks import check
+    from facilities.loader.document import read_document
+    from facilities.loader.problems import Problems
 
-    call_command("load_facility", str(DEMO_FACILITY), verbosity=0)
+    problems = Problems()
+    document = read_document(DEMO_FACILITY, problems)
+    check(document, problems)
+    problems.raise_if_any()
+    return document
+
+
+@pytest.fixture
+def demo_facility(db: None, demo_document: Any) -> None:
+    """The demo facility, loaded as `make run` does."""
+    from facilities.loader.apply import apply
+    from facilities.loader.problems import Problems
+
+    apply(demo_document, Problems(), prune=False)
 
 
 @pytest.fixture(scope="session")
