@@ -53,6 +53,11 @@ class Constants:
         """A copy with some constants changed."""
         return dataclasses.replace(self, **changes)
 
+    def arrays(self) -> Self:
+        """A copy in which numbers are arrays without axes, which NumPy takes in half the time."""
+        fields = dataclasses.fields(self)
+        return self.replaced(**{one.name: np.asarray(getattr(self, one.name)) for one in fields})
+
     def drawn(self, size: int, rng: np.random.Generator, *, skip: int = 1) -> Self:
         """A copy whose uncertain constants vary by member, lognormal around their value.
 

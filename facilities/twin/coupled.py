@@ -23,7 +23,7 @@ from .schedule import Schedule
 from .site import Floats, Site
 from .state import Key, PartState, Values
 from .thermal import Thermal, ThermalConstants, ThermalState
-from .thermal.commands import Commands
+from .told import Told
 from .trajectory import Recorder, Trajectory
 
 Part = TypeVar("Part", bound=Constants)
@@ -123,21 +123,6 @@ _PARTS: Final[dict[str, type[PartState]]] = {
 }
 
 
-_ELECTRIC = {
-    *((kind, "power_w") for kind in ("rack", "pdu", "generator", "utility")),
-    *(("hall", quantity) for quantity in ("it_power_w", "facility_power_w", "pue")),
-    *((kind, "loss_w") for kind in ("ups", "pdu")),
-    *(
-        ("ups", quantity)
-        for quantity in ("load_w", "load_pct", "battery_pct", "runtime_s", "on_battery", "input_v")
-    ),
-    *(("pdu", quantity) for quantity in ("current_a", "breaker_closed")),
-    *(("generator", quantity) for quantity in ("running", "fuel_pct", "start_fail")),
-    *(("utility", quantity) for quantity in ("voltage_v", "available")),
-}
-"""Quantities for which the electrical part is asked."""
-
-
 class Balance(NamedTuple):
     """Heat and electricity of the last step by member, W; errors are relative to what came in."""
 
@@ -176,8 +161,9 @@ class Twin:
         cdu = np.full(racks, -1, dtype=np.int64)
         cdu[layout.liquid] = layout.liquid_cdu
         self._server_cdu = cdu[self._server_rack] if racks else np.zeros(0, dtype=np.int64)
-        self._liquid = self._server_cdu >= 0
-        self._any_liquid = bool(self._liquid.any())
+        liquid = self._server_cdu >= 0
+        self._any_liquid = bool(liquid.any())
+        self._no_coolant = np.where(liquid, 0.0, np.nan)[None]
 
     def with_parameters(self, parameters: Parameters) -> Twin:
         """The same site with other constants."""
@@ -241,21 +227,30 @@ class Twin:
 
     # time
 
+    def commands(self, drive: Drive) -> Told:
+        """What a step needs of the drive; hand it to ``step`` for as long as the drive stays."""
+        return Told(
+            self.network.commands(drive),
+            self.gpu.commands(drive),
+            self.power.commands(drive),
+            self.thermal.commands(drive),
+        )
+
     def step(
-        self, state: TwinState, drive: Drive, dt_s: float, *, told: Commands | None = None
+        self, state: TwinState, drive: Drive, dt_s: float, *, told: Told | None = None
     ) -> None:
         """Advance by ``dt_s``, 1…15 s. The state changes in place.
 
-        ``told`` is ``thermal.commands(drive)``, for a drive that stays the same for many steps.
+        ``told`` is ``commands(drive)``, for a drive that stays the same for many steps.
         """
+        k = told or self.commands(drive)
         thermal, power, gpu = state.thermal, state.power, state.gpu
-        self.network.step(state.network, drive, gpu_speed=gpu.speed, dt_s=dt_s)
+        self.network.step(state.network, drive, gpu_speed=gpu.speed, dt_s=dt_s, told=k.network)
         inlet_c = thermal.inlet_c.take(self._server_rack, axis=1)
         coolant_c = coolant_flow = None
         if self._any_liquid:
-            coolant_c = np.where(
-                self._liquid, thermal.cdu_supply_c.take(self._server_cdu, axis=1), np.nan
-            )
+            coolant_c = thermal.cdu_supply_c.take(self._server_cdu, axis=1)
+            coolant_c += self._no_coolant
             coolant_flow = thermal.cdu_speed.take(self._server_cdu, axis=1)
         self.gpu.step(
             gpu,
@@ -266,6 +261,7 @@ class Twin:
             dt_s=dt_s,
             coolant_c=coolant_c,
             coolant_flow=coolant_flow,
+            told=k.gpu,
         )
         self.power.step(
             power,
@@ -273,6 +269,7 @@ class Twin:
             server_w=gpu.server_w,
             mechanical_w=self.thermal.mechanical_w(thermal),
             dt_s=dt_s,
+            told=k.power,
         )
         servers_w = gpu.server_w @ self._rack_server
         airflow = gpu.airflow_m3s @ self._rack_server
@@ -285,7 +282,7 @@ class Twin:
             loss_w=power.loss_w,
             powered=power.powered,
             dt_s=dt_s,
-            told=told,
+            told=k.thermal,
         )
 
     def balance(self, state: TwinState) -> Balance:
@@ -303,19 +300,13 @@ class Twin:
         """
         wanted = None if keys is None else set(keys)
         values: Values = {}
-        if self._asks(wanted, "link", "job"):
-            values.update(self.network.values(state.network, drive))
-        if self._asks(wanted, "gpu", "server"):
-            values.update(self.gpu.values(state.gpu, drive))
-        if wanted is None or wanted & _ELECTRIC:
-            values.update(self.power.values(state.power, drive, wanted))
+        values.update(self.network.values(state.network, drive, wanted))
+        values.update(self.gpu.values(state.gpu, drive, wanted))
+        values.update(self.power.values(state.power, drive, wanted))
         values.update(self.thermal.values(state.thermal, drive, wanted))
-        values["server", "inlet_c"] = state.thermal.inlet_c.take(self._server_rack, axis=1)
+        if wanted is None or ("server", "inlet_c") in wanted:
+            values["server", "inlet_c"] = state.thermal.inlet_c.take(self._server_rack, axis=1)
         return values
-
-    @staticmethod
-    def _asks(wanted: set[Key] | None, *kinds: str) -> bool:
-        return wanted is None or any(kind in kinds for kind, _ in wanted)
 
     def run(
         self,
@@ -354,23 +345,27 @@ class Twin:
         recorder = Recorder(keys or values, steps // thin + 2)
         recorder.record(0.0, values)
         closure, told = 0.0, None
+        heats: list[tuple[Floats, Floats, Floats]] = []
+        thermal = state.thermal
         for number in range(1, steps + 1):
             if follower.advance((number - 1) * dt_s) or told is None:
-                told = self.thermal.commands(drive)
+                told = self.commands(drive)
             self.step(state, drive, dt_s, told=told)
-            closure = max(closure, _heat_error(state.thermal))
+            heats.append((thermal.heat_in_w, thermal.heat_out_w, thermal.heat_stored_w))
             if number % thin == 0 or number == steps:
-                closure = max(closure, self.balance(state).worst)
+                electric = self.power.balance(state.power).error
+                closure = max(closure, _heat_error(heats), float(np.abs(electric).max()))
+                heats.clear()
                 recorder.record(number * dt_s, self.values(state, drive, keys))
                 if progress is not None:
                     progress(number / steps)
         return recorder.trajectory(self.site, variants=variants, closure=closure)
 
 
-def _heat_error(heat: ThermalState) -> float:
-    """Largest relative error of the heat balance of the last step, over all members."""
-    error = heat.heat_in_w - heat.heat_out_w - heat.heat_stored_w
-    return float(np.abs(error).max() / max(heat.heat_in_w.min(), 1.0))
+def _heat_error(heats: list[tuple[Floats, Floats, Floats]]) -> float:
+    """Largest relative error of the heat balances of some steps, over all members."""
+    came, left, stored = np.array(heats).swapaxes(0, 1)
+    return float((np.abs(came - left - stored) / np.maximum(came, 1.0)).max())
 
 
 def _tiled(part: Part, variants: int) -> Part:

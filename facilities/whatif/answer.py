@@ -46,8 +46,11 @@ def band(values: NDArray[np.floating[Any]], *, residual: float = 0.0) -> dict[st
     (constants as they are) lies within.
     """
     finite = np.asarray(values, dtype=np.float64)
-    with np.errstate(invalid="ignore"):
-        low, middle, high = np.percentile(finite, [LOW, 50.0, HIGH], axis=0)
+    if len(finite) == 1 and np.isfinite(finite).all():
+        low = middle = high = finite[0]
+    else:
+        with np.errstate(invalid="ignore"):
+            low, middle, high = np.percentile(finite, [LOW, 50.0, HIGH], axis=0)
     extra = SPREAD_AT_HIGH * residual
     low = np.minimum(middle - np.hypot(middle - low, extra), finite[0])
     high = np.maximum(middle + np.hypot(high - middle, extra), finite[0])

@@ -35,12 +35,14 @@ def lagged(values: NDArray[np.floating[Any]], times_s: Floats, tau_s: Floats) ->
         return read
     tau, lag = tau_s[slow], np.zeros((read.shape[1], len(slow)))
     true = read[:, :, slow]
-    for k in range(1, len(times_s)):
-        step = times_s[k] - times_s[k - 1]
-        slope = (true[k] - true[k - 1]) / step
-        keep = np.exp(-step / tau)
-        lag = keep * lag + slope * tau * (1.0 - keep)
-        read[k][:, slow] = true[k] - lag
+    steps = np.diff(times_s)[:, None]
+    keep = np.exp(-steps / tau)
+    gained = np.diff(true, axis=0) * (tau / steps * (1.0 - keep))[:, None, :]
+    lags = np.empty_like(gained)
+    for k in range(len(steps)):
+        lag = keep[k] * lag + gained[k]
+        lags[k] = lag
+    read[1:, :, slow] = true[1:] - lags
     return read
 
 

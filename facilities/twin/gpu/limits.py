@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
-from ..drive import Drive
 from ..site import Flags, Floats
+from .commands import Commands
 from .layout import Groups, Layout
 from .nvml import Reason
 from .parameters import GpuConstants
 
 IDLE_UTIL = 0.01
 """A GPU busy for less than this share rests at its idle clock (assumed)."""
+_IDLE = np.array(IDLE_UTIL)
 _HW_THERMAL = float(Reason.HW_SLOWDOWN | Reason.HW_THERMAL_SLOWDOWN)
 _HW_BRAKE = float(Reason.HW_SLOWDOWN | Reason.HW_POWER_BRAKE_SLOWDOWN)
 
@@ -30,6 +32,19 @@ class Solved:
     thermal_mhz: Floats
 
 
+class _Full(NamedTuple):
+    """Constants (members, gpus): NumPy takes three times as long where it has to broadcast."""
+
+    clock: Floats
+    one: Floats
+    g: Floats
+    volts: Floats
+    board_w: Floats
+    activity_0: Floats
+    activity_1: Floats
+    leak_w_per_v: Floats
+
+
 class Limits:
     """Power of a GPU at a clock, and the clock that the limits leave it."""
 
@@ -40,6 +55,10 @@ class Limits:
         self._half = layout.max_clock * p.hardware_share
         self._floor = layout.max_clock * p.thermal_floor
         self._die_to_memory = np.asarray(p.memory_extra_k_per_w)
+        self._leakage_ref_c = np.asarray(p.leakage_ref_c)
+        tops = (layout.max_op_c, layout.memory_max_op_c)
+        self._lowest_c = min((float(top.min()) for top in tops if len(top)), default=0.0)
+        self._kept: _Full | None = None
         self._sync = Groups.of(layout.sync_groups) if layout.sync_groups is not None else None
 
     def _calibrate(self) -> None:
@@ -59,25 +78,35 @@ class Limits:
         self._activity_0 = p.idle_activity * self.c_w * p.power_scale
         self._activity_1 = self.c_w * p.power_scale - self._activity_0
 
-    def enforced(self, drive: Drive) -> Floats:
-        """Power limit in force, W: what is set, within what the device allows and what the rack's
-        cap leaves each GPU.
-        """
-        layout = self.layout
-        cap = drive["rack", "load_cap_pct"].take(layout.gpu_rack, axis=1)
-        cap *= 0.01 * layout.max_w
-        np.minimum(cap, drive["gpu", "power_limit_w"], out=cap)
-        return np.clip(cap, layout.min_limit_w, layout.max_w, out=cap)
-
     def activity(self, util: Floats) -> Floats:
         """Switched power per V²·MHz at a busy share, W/(V²·MHz)."""
         return self._activity_0 + self._activity_1 * util
 
-    def leakage(self, temp_c: Floats) -> Floats:
-        """Leakage per volt at a die temperature, W/V."""
-        hot = np.exp((temp_c - self.p.leakage_ref_c) * self.leak_per_k)
-        hot *= self.leak_w_per_v
+    def leakage(self, temp_c: Floats, leak_w_per_v: Floats | None = None) -> Floats:
+        """Leakage per volt at a die temperature, W/V; ``leak_w_per_v`` with every member."""
+        hot = temp_c - self._leakage_ref_c
+        hot *= self.leak_per_k
+        np.exp(hot, out=hot)
+        hot *= self.leak_w_per_v if leak_w_per_v is None else leak_w_per_v
         return hot
+
+    def _full(self, members: int) -> _Full:
+        """Constants of all GPUs unthrottled, kept for the number of members used last."""
+        if self._kept is None or len(self._kept.clock) != members:
+            layout, none = self.layout, np.zeros((members, self.layout.gpus))
+            self._kept = _Full(
+                clock=none + layout.max_clock,
+                one=none + 1.0,
+                g=none + layout.max_g,
+                volts=none + layout.max_volts,
+                board_w=none + self.board_w,
+                activity_0=none + self._activity_0,
+                activity_1=none + self._activity_1,
+                leak_w_per_v=none + self.leak_w_per_v,
+            )
+            for array in self._kept:
+                array.setflags(write=False)  # states may share them
+        return self._kept
 
     def power(self, clock_mhz: Floats, activity: Floats, leakage: Floats) -> Floats:
         """Board power at a clock, W."""
@@ -102,23 +131,22 @@ class Limits:
         self,
         temp_c: Floats,
         thermal_mhz: Floats,
-        drive: Drive,
+        told: Commands,
         *,
         util: Floats,
         rest_c: Floats,
         gain_k_per_w: Floats,
-        die_k_per_w: Floats,
         dt_s: float,
     ) -> Solved:
         """The averages of a step whose die ends at rest_c + P·(gain_k_per_w + die_k_per_w)."""
-        layout = self.layout
-        activity = self.activity(util)
-        leakage = self.leakage(temp_c)
-        limit = self.enforced(drive)
-        clock = np.repeat(layout.max_clock[None], temp_c.shape[0], axis=0)
-        power = activity * layout.max_g
-        power += leakage * layout.max_volts
-        power += self.board_w
+        layout, full, limit = self.layout, self._full(len(temp_c)), told.limit_w
+        activity = util * full.activity_1
+        activity += full.activity_0
+        leakage = self.leakage(temp_c, full.leak_w_per_v)
+        clock = full.clock
+        power = activity * full.g
+        power += leakage * full.volts
+        power += full.board_w
         reasons = np.zeros(power.shape)
         held = np.zeros(power.shape)
 
@@ -129,23 +157,24 @@ class Limits:
             power = np.where(over, self.power(clock, activity, leakage), power)
             reasons += over * float(Reason.SW_POWER_CAP)
 
-        rise = gain_k_per_w + die_k_per_w
+        rise = gain_k_per_w + told.die_k_per_w
         stepped = clock
-        if np.count_nonzero(self._too_hot(rest_c + power * rise, die_k_per_w, power)):
+        end_c = power * rise
+        end_c += rest_c
+        if self._may_be_hot(end_c, power) and np.count_nonzero(self._too_hot(end_c, power)):
             hot = _Heat(self, activity, leakage, rest_c, rise, dt_s)
             clock, power, reasons, held, stepped = hot.solve(clock, power, reasons, thermal_mhz)
 
-        brake = drive["server", "power_brake"]
-        if np.count_nonzero(brake):
-            braked = brake.take(layout.gpu_server, axis=1) > 0
+        if told.braked is not None:
+            braked = told.braked
             clock = np.where(braked, np.minimum(clock, self._half), clock)
             power = np.where(braked, self.power(clock, activity, leakage), power)
             reasons = np.where(braked, _with(reasons, _HW_BRAKE), reasons)
 
         clock, power, reasons = self._boost_together(clock, power, reasons, activity, leakage)
 
-        speed = clock / layout.max_clock
-        idle = util < IDLE_UTIL
+        speed = full.one if clock is full.clock else clock / layout.max_clock
+        idle = util < _IDLE
         if np.count_nonzero(idle):
             resting = np.minimum(clock, layout.idle_clock)
             clock = np.where(idle, resting, clock)
@@ -153,7 +182,13 @@ class Limits:
             reasons = np.where(idle, float(Reason.GPU_IDLE), reasons)
         return Solved(power, clock, speed, reasons, held, stepped)
 
-    def _too_hot(self, temp_c: Floats, die: Floats, power: Floats) -> Flags:
+    def _may_be_hot(self, temp_c: Floats, power: Floats) -> bool:
+        """Whether any memory, which no die exceeds, is above the lowest of all limits."""
+        memory = power * self._die_to_memory
+        memory += temp_c
+        return bool(memory.max() > self._lowest_c)
+
+    def _too_hot(self, temp_c: Floats, power: Floats) -> Flags:
         memory = temp_c + power * self._die_to_memory
         return (temp_c > self.layout.max_op_c) | (memory > self.layout.memory_max_op_c)
 

@@ -9,18 +9,24 @@ their own time.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
 from ..drive import Drive
 from ..site import Floats, Site
 from ..state import Key, PartState, Values
+from .commands import Commands, commands, enforced
 from .layout import Layout
 from .limits import IDLE_UTIL, Limits
 from .nvml import FELL_OFF_BUS
 from .parameters import GpuConstants
+
+# scalars as arrays: NumPy takes twice as long with a number of Python
+_WHOLE = np.array(1.0)
+_LEAST_FAN, _LEAST_FLOW = np.array(0.05), np.array(0.01)
 
 
 @dataclass
@@ -61,7 +67,9 @@ class Gpu:
         self._sink_j_per_k = p.sink_tau_s / np.asarray(p.sink_k_per_w)
         self._fan_span = 1.0 - np.asarray(p.fan_low)
         self._base_w = np.asarray(p.base_w) * layout.base_share
-        self._fan_scale = np.sqrt(p.fan_reference)
+        self._sink_k_per_w = np.asarray(p.sink_k_per_w * np.sqrt(p.fan_reference))
+        self._kept_share: tuple[float, Floats] | None = None
+        self._lowest_shutdown_c = layout.shutdown_c.min() if layout.gpus else np.inf
 
     def initial(self, drive: Drive, *, inlet_c: float = 22.0) -> GpuState:
         """Steady state at one inlet temperature, everything powered, load as the drive demands."""
@@ -93,6 +101,10 @@ class Gpu:
             self.step(state, drive, util=util, inlet_c=inlet, powered=powered, dt_s=15.0)
         return state
 
+    def commands(self, drive: Drive) -> Commands:
+        """What a step needs of the drive; hand it to ``step`` for as long as the drive stays."""
+        return commands(self.layout, self.parameters, drive)
+
     def step(
         self,
         state: GpuState,
@@ -104,58 +116,82 @@ class Gpu:
         dt_s: float,
         coolant_c: Floats | None = None,
         coolant_flow: Floats | None = None,
+        told: Commands | None = None,
     ) -> None:
         """Advance by ``dt_s`` (1…15 s).
 
         ``util`` (members, gpus) is the busy share, ``inlet_c`` and ``powered`` (members, servers)
         the air before each server and whether its rack has power. ``coolant_c`` (members, servers)
         is the technology water at servers with cold plates, NaN at the others, ``coolant_flow``
-        its share of rated flow.
+        its share of rated flow. ``told`` spares reading the drive.
         """
         p, layout = self.parameters, self.layout
         self._step_fans(state, powered, dt_s)
         if not layout.gpus:
             state.server_w = powered * (self._base_w + p.fan_w * state.fan**3)
             return
+        k = told or self.commands(drive)
         server = layout.gpu_server
         medium, resistance = self._cooling(state, inlet_c, coolant_c, coolant_flow)
-        health = drive["gpu", "thermal_resistance"]
         sink = resistance.take(server, axis=1)
-        sink *= health
-        die = p.die_k_per_w * health
+        sink *= k.resistance
         # the heat sink over the step, exactly: T' = rest + P·gain, linear in the power
-        decay = np.exp(-dt_s / (sink * self._sink_j_per_k))
-        gain = sink - sink * decay
+        decay = sink * self._sink_j_per_k
+        np.divide(-dt_s, decay, out=decay)
+        np.exp(decay, out=decay)
+        gain = sink * decay
+        np.subtract(sink, gain, out=gain)
         rest = medium.take(server, axis=1)
-        rest = rest + (state.sink_c - rest) * decay
-
-        on = powered.take(server, axis=1)
-        state.off *= on > 0
-        alive = on * (1.0 - drive["gpu", "lost"])
-        alive *= 1.0 - state.off
+        decay *= state.sink_c - rest
+        rest += decay
 
         result = self.limits.solve(
             state.temp_c,
             state.thermal_mhz,
-            drive,
+            k,
             util=util,
             rest_c=rest,
             gain_k_per_w=gain,
-            die_k_per_w=die,
             dt_s=dt_s,
         )
-        state.util = util * alive
-        state.power_w = result.power_w * alive
-        state.clock_mhz = result.clock_mhz * alive
-        state.speed = result.speed * alive
-        state.reasons = result.reasons * alive
-        state.held = result.held * alive
+        alive = self._alive(state, k, powered)
+        state.util = util if alive is None else util * alive
+        for name in ("power_w", "clock_mhz", "speed", "reasons", "held"):
+            value = getattr(result, name)
+            setattr(state, name, value if alive is None else value * alive)
         state.thermal_mhz = result.thermal_mhz
-        state.sink_c = rest + state.power_w * gain
-        state.temp_c = state.sink_c + state.power_w * die
-        if float((state.temp_c - layout.shutdown_c).max()) >= 0.0:
-            state.off = np.where(alive * (state.temp_c >= layout.shutdown_c) > 0, 1.0, state.off)
-        state.server_w = powered * (self._base_w + p.fan_w * state.fan**3 + self._sum(state))
+        gain *= state.power_w
+        rest += gain
+        state.sink_c = rest
+        state.temp_c = state.power_w * k.die_k_per_w
+        state.temp_c += rest
+        if state.temp_c.max() >= self._lowest_shutdown_c:
+            there = 1.0 if alive is None else alive
+            state.off = np.where(there * (state.temp_c >= layout.shutdown_c) > 0, 1.0, state.off)
+        drawn = state.fan * state.fan
+        drawn *= state.fan
+        drawn *= p.fan_w
+        drawn += self._base_w
+        drawn += self._sum(state)
+        drawn *= powered
+        state.server_w = drawn
+
+    def _alive(self, state: GpuState, k: Commands, powered: Floats) -> Floats | None:
+        """Share of the step in which each GPU works, (members, gpus); None: all of it, all of them.
+
+        A GPU that shut itself down comes back when its server is powered anew.
+        """
+        whole = np.count_nonzero(powered >= _WHOLE) == powered.size
+        off = np.count_nonzero(state.off)
+        if whole and not off and k.there is None:
+            return None
+        alive = powered.take(self.layout.gpu_server, axis=1)
+        if off:
+            state.off = state.off * (alive > 0)
+            alive *= 1.0 - state.off
+        if k.there is not None:
+            alive *= k.there
+        return alive
 
     def _cooling(
         self,
@@ -166,15 +202,16 @@ class Gpu:
     ) -> tuple[Floats, Floats]:
         """What takes the heat, °C, and the resistance to it, K/W; both by server."""
         p = self.parameters
-        air = p.sink_k_per_w * self._fan_scale / np.sqrt(np.maximum(state.fan, 0.05))
+        air = np.maximum(state.fan, _LEAST_FAN)
+        air = self._sink_k_per_w / np.sqrt(air, out=air)
         if coolant_c is None:
             return inlet_c, air
-        liquid = ~np.isnan(coolant_c)
-        if not np.count_nonzero(liquid):
-            return inlet_c, air
-        flow = 1.0 if coolant_flow is None else np.maximum(coolant_flow, 0.01)
-        plate = p.plate_k_per_w / np.sqrt(flow)
-        return np.where(liquid, coolant_c, inlet_c), np.where(liquid, plate, air)
+        in_air = np.isnan(coolant_c)
+        plate = p.plate_k_per_w
+        if coolant_flow is not None:
+            flow = np.maximum(coolant_flow, _LEAST_FLOW)
+            plate = plate / np.sqrt(flow, out=flow)
+        return np.where(in_air, inlet_c, coolant_c), np.where(in_air, air, plate)
 
     def _step_fans(self, state: GpuState, powered: Floats, dt_s: float) -> None:
         """The BMC follows the hottest GPU of the server."""
@@ -186,11 +223,23 @@ class Gpu:
                 target = hottest
             else:
                 target[:, self.layout.by_server.present] = hottest
-        target = (target - p.fan_start_c) * p.fan_per_k
-        target = np.clip(target, 0.0, self._fan_span) + p.fan_low
+        target = target - p.fan_start_c
+        target *= p.fan_per_k
+        np.maximum(target, 0.0, out=target)
+        np.minimum(target, self._fan_span, out=target)
+        target += p.fan_low
         target *= powered
-        state.fan += (target - state.fan) * (1.0 - np.exp(-dt_s / np.asarray(p.fan_tau_s)))
+        target -= state.fan
+        target *= self._fan_share(dt_s)
+        state.fan += target
         state.airflow_m3s = state.fan * p.airflow_m3s
+
+    def _fan_share(self, dt_s: float) -> Floats:
+        """Share of its way that a fan goes in a step, kept for the width used last."""
+        if self._kept_share is None or self._kept_share[0] != dt_s:
+            share = np.asarray(1.0 - np.exp(-dt_s / np.asarray(self.parameters.fan_tau_s)))
+            self._kept_share = dt_s, share
+        return self._kept_share[1]
 
     def _sum(self, state: GpuState) -> Floats:
         """GPU power by server."""
@@ -204,22 +253,10 @@ class Gpu:
         spread[:, groups.present] = total
         return spread
 
-    def values(self, state: GpuState, drive: Drive) -> Values:
-        """What the part computes, by (kind, quantity)."""
-        lost = np.maximum(drive["gpu", "lost"], state.off)
-        return {
-            ("gpu", "temp_c"): state.temp_c,
-            ("gpu", "power_w"): state.power_w,
-            ("gpu", "util_pct"): state.util * 100.0,
-            ("gpu", "sm_clock_mhz"): state.clock_mhz,
-            ("gpu", "throttle_reasons"): state.reasons,
-            ("gpu", "power_limit_w"): self.limits.enforced(drive) + 0.0 * lost,
-            ("gpu", "xid"): np.where(lost > 0, FELL_OFF_BUS, state.xid),
-            ("gpu", "speed"): state.speed,
-            ("server", "power_w"): state.server_w,
-            ("server", "fan_pct"): state.fan * 100.0,
-            ("server", "airflow_m3s"): state.airflow_m3s,
-        }
+    def values(self, state: GpuState, drive: Drive, keys: Collection[Key] | None = None) -> Values:
+        """What the part computes, by (kind, quantity), or some of it."""
+        wanted = VALUES if keys is None else [key for key in keys if key in VALUES]
+        return {key: VALUES[key](self, state, drive) for key in wanted}
 
     def observe(self, state: GpuState, readings: Mapping[Key, Floats]) -> None:
         """Put what instruments say into the state; NaN keeps what the model has."""
@@ -247,3 +284,23 @@ class Gpu:
         state.fan = seen("fan_pct", state.fan, kind="server", scale=0.01)
         state.server_w = seen("power_w", state.server_w, kind="server")
         state.airflow_m3s = state.fan * self.parameters.airflow_m3s
+
+
+def _xid(gpu: Gpu, state: GpuState, drive: Drive) -> Floats:
+    return np.where(np.maximum(drive["gpu", "lost"], state.off) > 0, FELL_OFF_BUS, state.xid)
+
+
+VALUES: Final[dict[Key, Callable[[Gpu, GpuState, Drive], Floats]]] = {
+    ("gpu", "temp_c"): lambda g, s, d: s.temp_c,
+    ("gpu", "power_w"): lambda g, s, d: s.power_w,
+    ("gpu", "util_pct"): lambda g, s, d: s.util * 100.0,
+    ("gpu", "sm_clock_mhz"): lambda g, s, d: s.clock_mhz,
+    ("gpu", "throttle_reasons"): lambda g, s, d: s.reasons,
+    ("gpu", "power_limit_w"): lambda g, s, d: enforced(g.layout, d),
+    ("gpu", "xid"): _xid,
+    ("gpu", "speed"): lambda g, s, d: s.speed,
+    ("server", "power_w"): lambda g, s, d: s.server_w,
+    ("server", "fan_pct"): lambda g, s, d: s.fan * 100.0,
+    ("server", "airflow_m3s"): lambda g, s, d: s.airflow_m3s,
+}
+"""Every (kind, quantity) of GPUs and servers; arrays may be the state's."""

@@ -12,7 +12,7 @@ with the slowest GPU's relative clock s_i, NVLink inside servers, and rings or t
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import numpy as np
 
@@ -21,11 +21,12 @@ from ..site import Flags, Floats, Ints, Site
 from ..state import Key, Values
 from .constants import NetworkConstants
 from .jobs import Jobs
-from .pace import SLOWEST, Demand, Healthy, Terms, pace
+from .pace import SLOWEST, Commands, Demand, Healthy, Terms, pace
 from .plan import Plan, check_weights, make_plan
 from .solution import Solution, arc_capacity, merged, solve
 from .state import NetworkState
 from .topology import DEFAULT_GBPS, Fabric
+from .values import VALUES
 
 KEPT_PLANS = 64
 KEPT_SOLUTIONS = 16
@@ -54,7 +55,7 @@ class Network:
         self._weights = route_weights
         self._plans: dict[bytes, Plan] = {}
         self._solutions: dict[tuple[bytes, ...], tuple[Solution, Terms]] = {}
-        self._memo: tuple[tuple[bytes, ...], dict[str, Floats]] | None = None
+        self._memo: tuple[tuple[object, ...], dict[str, Floats]] | None = None
         jobs = self.jobs
         self._compute = jobs.column("compute_s")
         self._by_job = jobs.mean_by_job()
@@ -112,48 +113,49 @@ class Network:
         """Step time of every job in the healthy site, shape (members, jobs)."""
         return np.asarray(self._healthy(crossings).step_s @ self._by_job)
 
-    def step(self, state: NetworkState, drive: Drive, *, gpu_speed: Floats, dt_s: float) -> None:
+    def commands(self, drive: Drive) -> Commands:
+        """What a step needs of the drive; hand it to ``step`` for as long as the drive stays."""
+        share = drive["link", "capacity"] * (drive["link", "enabled"] > 0.5)
+        demand, in_service = self._asked(drive), drive["server", "in_service"].copy()
+        key = (share.tobytes(), in_service.tobytes(), *demand.key)
+        return Commands(key, share, in_service, demand)
+
+    def step(
+        self,
+        state: NetworkState,
+        drive: Drive,
+        *,
+        gpu_speed: Floats,
+        dt_s: float,
+        told: Commands | None = None,
+    ) -> None:
         """Bring the state to what the drives and ``gpu_speed`` (members, gpus) allow.
 
         ``gpu_speed`` is a GPU's clock relative to unthrottled; 0 when it is lost or without power.
+        ``told`` spares reading the drive.
         """
-        share = drive["link", "capacity"] * (drive["link", "enabled"] > 0.5) * state.link_health
-        demand = self._asked(drive)
+        k = told or self.commands(drive)
         inputs = (
-            share.tobytes(),
+            state.link_health.tobytes(),
             state.background_gbps.tobytes(),
             state.crossings.tobytes(),
-            drive["server", "in_service"].tobytes(),
             gpu_speed.tobytes(),
-            *demand.key,
+            k.key,
         )
         if self._memo is None or self._memo[0] != inputs:
-            fields = self._advance(state, drive, share, demand, gpu_speed)
+            fields = self._advance(state, k, gpu_speed)
             for value in fields.values():
                 value.setflags(write=False)  # shared with the next states: replaced, never changed
             self._memo = (inputs, fields)
         for name, value in self._memo[1].items():
             setattr(state, name, value)
 
-    def values(self, state: NetworkState, drive: Drive) -> Values:
-        """What instruments of links, GPUs and jobs would show if they were perfect."""
-        capacity = state.link_capacity_gbps
-        up = (capacity > 0).astype(np.float64)
-        return {
-            ("gpu", "util_pct"): 100.0 * state.gpu_util,
-            ("link", "util_pct"): 100.0
-            * np.minimum(state.link_gbps / np.maximum(capacity, 1e-9), 1.0)
-            * up,
-            ("link", "load_gbps"): state.link_gbps,
-            ("link", "capacity_gbps"): capacity,
-            ("link", "up"): up,
-            ("link", "enabled"): drive["link", "enabled"],
-            ("link", "error_rate"): drive["link", "error_rate"] * up,
-            ("job", "step_time_s"): state.step_time_s,
-            ("job", "throughput_pct"): 100.0 * state.throughput,
-            ("job", "exposed_comm_pct"): 100.0 * state.exposed,
-            ("job", "running"): state.running,
-        }
+    def values(
+        self, state: NetworkState, drive: Drive, keys: Collection[Key] | None = None
+    ) -> Values:
+        """What instruments of links, GPUs and jobs would show if they were perfect, or some."""
+        wanted = VALUES if keys is None else [key for key in keys if key in VALUES]
+        return {key: VALUES[key](state, drive) for key in wanted}
 
     def observe(self, state: NetworkState, readings: Mapping[Key, Floats]) -> None:
         """Put what instruments say into the state: links that are down or carry less than rated,
@@ -183,15 +185,12 @@ class Network:
     def _advance(
         self,
         state: NetworkState,
-        drive: Drive,
-        share: Floats,
-        demand: Demand,
+        k: Commands,
         gpu_speed: Floats,
     ) -> dict[str, Floats]:
         """The fields of the state that follow from the inputs. The arrays are new."""
-        solution, terms = self._solve(
-            share, state.background_gbps, drive["server", "in_service"], state.crossings
-        )
+        share, demand = k.share * state.link_health, k.demand
+        solution, terms = self._solve(share, state.background_gbps, k.in_service, state.crossings)
         jobs, p = self.jobs, self.parameters
         capacity = np.zeros((state.members, 1)) + share * self.link_ratings
         ratio = (gpu_speed > 0).astype(np.float64)

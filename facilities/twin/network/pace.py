@@ -31,6 +31,15 @@ class Demand(NamedTuple):
     steps: Floats  # (members, groups) how often steps come, against a fully busy job
 
 
+class Commands(NamedTuple):
+    """What of the drive a step needs, until it changes; equal keys, equal commands."""
+
+    key: tuple[bytes, ...]
+    share: Floats  # (members, links) of rated capacity, 0 where disabled
+    in_service: Floats  # (members, servers)
+    demand: Demand
+
+
 class Healthy(NamedTuple):
     """The site as new: step times (members, groups), and 1 / busy share (members, gpus of jobs)."""
 

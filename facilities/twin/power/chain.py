@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import numpy as np
+
+from facilities.twin.site import Floats
+
 from .constants import Number, PowerConstants
 
 
@@ -32,6 +36,22 @@ def rectifier(constants: PowerConstants) -> Stage:
     return Stage(constants.rectifier_fixed_w, constants.rectifier_efficiency)
 
 
+class Losses(NamedTuple):
+    """A curve at the ratings of devices: watts, watts per watt, watts per watt squared."""
+
+    fixed_w: Floats
+    proportional: Floats
+    square: Floats
+
+    def of(self, output_w: Floats, on: Floats) -> Floats:
+        """Heat at an output, (M, n); ``on`` is the share of the time that it is energised."""
+        loss_w = output_w * self.square
+        loss_w += self.proportional
+        loss_w *= output_w
+        loss_w += self.fixed_w * on
+        return loss_w
+
+
 class Curve(NamedTuple):
     """Loss in three terms, each a share of the rating at full load: of being on, in proportion to
     the load, and with its square (Schneider Electric white paper 108).
@@ -45,6 +65,14 @@ class Curve(NamedTuple):
         """Heat at an output; ``on`` is the share of the time that the device is energised."""
         share = output_w / rated_w
         return rated_w * (self.fixed * on + share * (self.proportional + share * self.square))
+
+    def at(self, rated_w: Floats) -> Losses:
+        """The same in watts, for devices of these ratings."""
+        return Losses(
+            np.asarray(rated_w * self.fixed),
+            np.asarray(self.proportional),
+            np.asarray(self.square / rated_w),
+        )
 
     def efficiency(self, output_w: Number, rated_w: Number) -> Number:
         """Output over input, 0..1."""

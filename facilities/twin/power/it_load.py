@@ -6,11 +6,11 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from facilities.twin.drive import Drive
 from facilities.twin.site import Floats, Site
 from facilities.twin.state import Key
 
 from . import chain
+from .commands import Commands
 from .constants import PowerConstants
 from .sources import _or
 from .topology import Edges, membership
@@ -25,7 +25,7 @@ class ItLoad:
         self._server_rack = Edges(in_rack)
         leaf_w = _or(site.attribute("leaf", "power_w", np.nan), constants.leaf_w)
         self._leaf_w = leaf_w @ membership(site.within("leaf", "rack"), site.count("rack"))
-        self._rated_w = site.attribute("rack", "rated_w", np.inf)
+        self.rated_w = site.attribute("rack", "rated_w", np.inf)
         share = np.asarray(constants.other_it_share, dtype=np.float64)
         rated = _or(site.attribute("rack", "rated_w", np.nan), constants.other_it_rated_w)
         self.general_w = np.atleast_2d(np.where(in_rack.any(axis=0), 0.0, share * rated))
@@ -37,14 +37,14 @@ class ItLoad:
         self._rectifiers = shelves * np.ceil(in_rack.sum(axis=0) / 4.0)
         self._shelf = chain.rectifier(constants) if shelves.any() else None
 
-    def rack_w(self, other_w: Floats, drive: Drive, server_w: Floats) -> Floats:
+    def rack_w(self, other_w: Floats, told: Commands, server_w: Floats) -> Floats:
         """Demand of each rack; ``other_w`` stands in where the drive is NaN.
 
         The cap of the rack limits what is no server; servers have theirs from the GPU model.
         """
-        given = drive["rack", "other_it_w"]
-        other = np.where(np.isnan(given), other_w, given)
-        np.minimum(other, drive["rack", "load_cap_pct"] * (0.01 * self._rated_w), out=other)
+        given = told.other_w
+        other = other_w if given is None else np.where(np.isnan(given), other_w, given)
+        other = np.minimum(other, told.other_most_w)
         servers_w = self._server_rack.forward(server_w)
         if self._shelf is not None:
             with_loss = (servers_w + self._shelf.fixed_w * self._rectifiers) / (

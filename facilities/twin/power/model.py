@@ -11,16 +11,18 @@ from facilities.twin.site import Floats, Site
 from facilities.twin.state import Key, Values
 
 from . import chain
-from .battery import LONGEST_S, Battery
+from .battery import FLOAT_CHARGE, LONGEST_S, Battery
+from .commands import Commands, commands
 from .constants import Number, PowerConstants
+from .cords import TINY, Cords
 from .it_load import ItLoad
 from .protection import Allowance, Breaker
 from .sources import Sources, _or
 from .state import LOADS, PowerBalance, PowerState
 from .topology import Edges, Feeds, membership
+from .values import VALUES
 
-_TINY = 1e-9
-_SOURCES = ("ups", "pdu", "generator", "utility")
+_FLOATING = np.array(FLOAT_CHARGE)
 
 
 class Power:
@@ -35,12 +37,13 @@ class Power:
         self.site = site
         self.constants = c = parameters or PowerConstants()
         self.feeds = f = Feeds(site)
-        self.sources = Sources(site, f, c)
-        self._ups_curve, self._pdu_curve = chain.ups(c), chain.pdu(c)
-        self.ups_rated_w = _or(site.attribute("ups", "rated_w", np.nan), c.ups_rated_w)
+        self.sources: Sources = Sources(site, f, c)
+        self.ups_rated_w: Floats = _or(site.attribute("ups", "rated_w", np.nan), c.ups_rated_w)
         minutes = _or(site.attribute("ups", "battery_min_at_rated", np.nan), c.battery_min)
-        loss_w = self._ups_curve.loss_w(self.ups_rated_w, self.ups_rated_w)
+        loss_w = chain.ups(c).loss_w(self.ups_rated_w, self.ups_rated_w)
+        self._ups_losses = chain.ups(c).at(self.ups_rated_w)
         self.battery = Battery(c, reference_w=self.ups_rated_w + loss_w, rated_s=minutes * 60.0)
+        self.cords = Cords(f, self.sources, self.battery)
         self._charger_w = c.charger * self.ups_rated_w
         self.ups_allowance = Allowance(
             start=c.ups_overload_from,
@@ -49,11 +52,12 @@ class Power:
             recovery_s=c.ups_overload_cooling_s,
         )
         self.pdu_rated_w = _or(site.attribute("pdu", "rated_w", np.nan), c.pdu_rated_w)
-        self.nominal_v = _or(site.attribute("utility", "nominal_v", np.nan), c.nominal_v)
+        self._pdu_losses = chain.pdu(c).at(self.pdu_rated_w)
+        self.nominal_v: Floats = _or(site.attribute("utility", "nominal_v", np.nan), c.nominal_v)
         volts = self.nominal_v.mean(axis=1, keepdims=True) if f.utilities else c.nominal_v
-        self.volts = np.atleast_2d(np.asarray(volts, dtype=np.float64))
-        self._w_per_a = np.sqrt(3.0) * self.volts * c.power_factor
-        self.breaker_w = _or(site.attribute("pdu", "breaker_a", np.nan) * self._w_per_a, np.nan)
+        self.volts: Floats = np.atleast_2d(np.asarray(volts, dtype=np.float64))
+        self.w_per_a: Floats = np.sqrt(3.0) * self.volts * c.power_factor
+        self.breaker_w = _or(site.attribute("pdu", "breaker_a", np.nan) * self.w_per_a, np.nan)
         self.breaker_w = np.where(np.isnan(self.breaker_w), self.pdu_rated_w, self.breaker_w)
         self.breaker = Breaker(c)
         self._racks = f.loads["rack"]
@@ -63,11 +67,7 @@ class Power:
         self._ups_hall = Edges(membership(site.hall_of("ups"), f.halls))
         self._rack_hall = Edges(membership(site.hall_of("rack"), f.halls))
         self._load_hall = Edges(f.load_hall)
-        self._pdu_to_loads = Edges(f.from_pdu[:, f.load_columns])
-        self._ups_to_loads = Edges(f.from_ups[:, f.load_columns])
-        self._ups_to_pdus = Edges(f.from_ups[:, f.pdu_columns])
-        self._pdu_to_pdus = f.from_pdu[:, f.pdu_columns]
-        self._nested = len(f.layers) > 1
+        self._on_columns = [(f"{kind}_on", columns) for kind, columns in f.loads.items()]
 
     def _lighting(self) -> Floats:
         f = self.feeds
@@ -131,143 +131,103 @@ class Power:
         server_w: Floats,
         mechanical_w: Mapping[str, Floats],
         dt_s: float,
+        told: Commands | None = None,
     ) -> None:
         """Advance by ``dt_s``: ``server_w`` (M, S) at the plug, ``mechanical_w`` by kind (M, n).
 
         A kind that is not in ``mechanical_w`` draws nothing. Servers of a rack with the attribute
-        ``power_shelf`` are fed DC: the rack's rectifiers come on top.
+        ``power_shelf`` are fed DC: the rack's rectifiers come on top. ``told`` spares reading the drive.
         """
-        f = self.feeds
-        mains = self.sources.step(state, drive, dt_s)
-        health = drive["ups", "battery_health"]
-        bypass = self._bypass(state, drive)
-        self._forward_ups(state, drive, mains, bypass, dt_s)
-        pdu_cords = self._forward_pdus(state, drive, mains)
-        load_mains = mains[:, f.load_columns]
-        cords = (
-            load_mains
-            + self._ups_to_loads.forward(state.ups_out)
-            + self._pdu_to_loads.forward(state.pdu_on)
-        )
-        on = np.minimum(cords, 1.0)
-        for kind, columns in f.loads.items():
-            setattr(state, f"{kind}_on", on[:, columns])
-        demand = self._demand(state, drive, server_w, mechanical_w)
-        state.load_w = load_w = demand * on
+        f, k = self.feeds, told or self.commands(drive)
+        bypass = self.cords.bypass(state, k)
+        chain = self.cords.live(state, drive, k, bypass, dt_s)
+        state.ups_mains, state.ups_out = chain.ups_mains, chain.ups_out
+        state.pdu_on, on = chain.pdu_on, chain.on
+        for name, columns in self._on_columns:
+            setattr(state, name, on[:, columns])
+        state.load_w = load_w = self._demand(state, k, server_w, mechanical_w)
+        load_w *= on
         state.rack_w = load_w[:, self._racks]
 
-        per_cord = load_w / np.maximum(cords, _TINY)
-        pdu_per_cord = self._backward_pdus(state, per_cord, pdu_cords)
-        state.ups_w = state.ups_out * (
-            self._ups_to_loads.backward(per_cord) + self._ups_to_pdus.backward(pdu_per_cord)
-        )
-        from_mains_w = self._backward_ups(state, bypass, drive, health, dt_s)
-        demand_w = np.hstack(
-            [
-                from_mains_w,
-                pdu_per_cord * mains[:, f.pdu_columns],
-                per_cord * load_mains,
-            ]
+        per_cord = load_w * chain.each_load
+        pdu_per_cord = self._backward_pdus(state, per_cord, chain.each_pdu)
+        ups_w = self.cords.ups_to_loads.backward(per_cord)
+        ups_w += self.cords.ups_to_pdus.backward(pdu_per_cord)
+        ups_w *= state.ups_out
+        state.ups_w = ups_w
+        from_mains_w = self._backward_ups(state, bypass, drive, k.health, chain.calm, dt_s)
+        demand_w = np.concatenate(
+            (from_mains_w, pdu_per_cord * chain.pdu_mains, per_cord * chain.load_mains), axis=1
         )
         self.sources.share_out(state, demand_w, drive, dt_s)
-        state.loss_w = (
-            self._pdu_hall.forward(state.pdu_loss_w)
-            + self._ups_hall.forward(state.ups_loss_w)
-            + load_w[:, f.lighting]
-        )
+        loss_w = self._pdu_hall.forward(state.pdu_loss_w)
+        loss_w += self._ups_hall.forward(state.ups_loss_w)
+        loss_w += load_w[:, f.lighting]
+        state.loss_w = loss_w
         self.breaker.follow(
             state.breaker_heat, state.breaker_tripped, state.pdu_w / self.breaker_w, dt_s
         )
 
-    def _bypass(self, state: PowerState, drive: Drive) -> Floats:
-        """1 where the output is the input: by command, failure or overload."""
-        asked = np.maximum(drive["ups", "bypass"], drive["ups", "failed"])
-        return np.asarray(np.maximum(asked, state.ups_latched) > 0.5, dtype=np.float64)
-
-    def _forward_ups(
-        self, state: PowerState, drive: Drive, mains: Floats, bypass: Floats, dt_s: float
-    ) -> None:
-        state.ups_mains = given = mains[:, self.feeds.ups_columns] + np.zeros(state.charge.shape)
-        connected = drive["ups", "isolated"] < 0.5
-        if (given >= 1.0).all():
-            state.ups_out = given * connected
-            return
-        power_w = state.ups_in_w / np.maximum(state.ups_out, 0.05)
-        health = drive["ups", "battery_health"]
-        carried = self.battery.runtime_s(state.charge, power_w, health) / dt_s
-        out = given + (1.0 - bypass) * np.minimum(carried, 1.0 - given)
-        state.ups_out = out * connected
-
-    def _forward_pdus(self, state: PowerState, drive: Drive, mains: Floats) -> Floats:
-        """Set which PDUs are live; return the sum of their live cords, (M, P)."""
-        command = drive["pdu", "breaker_closed"]
-        reset = command < 0.5
-        if np.count_nonzero(state.breaker_tripped):
-            state.breaker_tripped = np.where(reset, 0.0, state.breaker_tripped)
-        closed = np.asarray(
-            ~reset & (drive["pdu", "failed"] < 0.5) & (state.breaker_tripped < 0.5),
-            dtype=np.float64,
-        )
-        cords = mains[:, self.feeds.pdu_columns] + self._ups_to_pdus.forward(state.ups_out)
-        if not self._nested:
-            state.pdu_on = closed * np.minimum(cords, 1.0)
-            return np.asarray(cords)
-        state.pdu_on = np.zeros(state.pdu_on.shape)
-        for layer in self.feeds.layers:
-            cords[:, layer] += state.pdu_on @ self._pdu_to_pdus[:, layer]
-            state.pdu_on[:, layer] = closed[:, layer] * np.minimum(cords[:, layer], 1.0)
-        return np.asarray(cords)
+    def commands(self, drive: Drive) -> Commands:
+        """What a step needs of the drive; hand it to ``step`` for as long as the drive stays."""
+        return commands(drive, rated_w=self.it.rated_w, lighting_w=self._lighting_w)
 
     def _demand(
-        self, state: PowerState, drive: Drive, server_w: Floats, mechanical_w: Mapping[str, Floats]
+        self, state: PowerState, k: Commands, server_w: Floats, mechanical_w: Mapping[str, Floats]
     ) -> Floats:
         """What every load asks for, (M, loads)."""
-        f = self.feeds
-        demand = np.zeros((state.members, f.load_count))
-        demand[:, self._racks] = self.it.rack_w(state.other_it_w, drive, server_w)
-        for kind, columns in f.loads.items():
-            if kind != "rack" and kind in mechanical_w:
-                demand[:, columns] = mechanical_w[kind]
-        demand[:, f.lighting] = self._lighting_w
-        return demand
+        parts = [self.it.rack_w(state.other_it_w, k, server_w)]
+        for kind in LOADS[1:]:
+            drawn = mechanical_w.get(kind)
+            if drawn is None:
+                drawn = np.zeros((state.members, self.site.count(kind)))
+            parts.append(drawn)
+        return np.concatenate([*parts, k.lighting_w], axis=1)
 
-    def _backward_pdus(self, state: PowerState, per_cord: Floats, cords: Floats) -> Floats:
+    def _backward_pdus(self, state: PowerState, per_cord: Floats, each_cord: Floats) -> Floats:
         """Load of every PDU and its loss; return what each live cord of it draws, (M, P)."""
-        out_w = state.pdu_on * self._pdu_to_loads.backward(per_cord)
-        if not self._nested:
-            state.pdu_loss_w = self._pdu_loss(out_w, state.pdu_on)
+        out_w = self.cords.pdu_to_loads.backward(per_cord)
+        out_w *= state.pdu_on
+        if not self.cords.nested:
+            state.pdu_loss_w = self._pdu_losses.of(out_w, state.pdu_on)
             state.pdu_w = out_w + state.pdu_loss_w
-            return np.asarray(state.pdu_w / np.maximum(cords, _TINY))
+            return np.asarray(state.pdu_w * each_cord)
         each = np.zeros(out_w.shape)
         state.pdu_w, state.pdu_loss_w = np.zeros(out_w.shape), np.zeros(out_w.shape)
         for layer in reversed(self.feeds.layers):
-            out_w[:, layer] += state.pdu_on[:, layer] * (each @ self._pdu_to_pdus[layer].T)
-            loss = self._pdu_loss(out_w, state.pdu_on)[:, layer]
+            out_w[:, layer] += state.pdu_on[:, layer] * (each @ self.cords.pdu_to_pdus[layer].T)
+            loss = self._pdu_losses.of(out_w, state.pdu_on)[:, layer]
             state.pdu_loss_w[:, layer] = loss
             state.pdu_w[:, layer] = out_w[:, layer] + loss
-            each[:, layer] = state.pdu_w[:, layer] / np.maximum(cords[:, layer], _TINY)
+            each[:, layer] = state.pdu_w[:, layer] * each_cord[:, layer]
         return each
 
-    def _pdu_loss(self, out_w: Floats, on: Floats) -> Floats:
-        return np.asarray(self._pdu_curve.loss_w(out_w, self.pdu_rated_w, on))
-
     def _backward_ups(
-        self, state: PowerState, bypass: Floats, drive: Drive, health: Floats, dt_s: float
+        self,
+        state: PowerState,
+        bypass: Floats | None,
+        drive: Drive,
+        health: Floats,
+        calm: bool,
+        dt_s: float,
     ) -> Floats:
         """Losses, battery and overload of every UPS; return what each draws from mains, (M, U)."""
         out_w, on, mains = state.ups_w, state.ups_out, state.ups_mains
-        loss_w = np.asarray(self._ups_curve.loss_w(out_w, self.ups_rated_w, on))
-        if np.count_nonzero(bypass):
+        loss_w = self._ups_losses.of(out_w, on)
+        if bypass is not None:
             loss_w = np.where(bypass > 0, self.constants.ups_bypass_loss * out_w, loss_w)
         state.ups_in_w = out_w + loss_w
-        on_battery = np.maximum(on - mains, 0.0)
-        if not np.count_nonzero(state.charge < 0.9995) and not np.count_nonzero(on_battery):
+        on_battery = None if calm else np.maximum(on - mains, 0.0)
+        if (on_battery is None or not np.count_nonzero(on_battery)) and not np.count_nonzero(
+            state.charge < _FLOATING
+        ):
             state.ups_battery_w = np.zeros(out_w.shape)
             state.ups_stored_w = state.ups_battery_w
             state.ups_loss_w = loss_w
             from_mains_w = state.ups_in_w
         else:
-            battery_w = state.ups_in_w * on_battery / np.maximum(on, _TINY)
+            on_battery = np.zeros(on.shape) if on_battery is None else on_battery
+            battery_w = state.ups_in_w * on_battery / np.maximum(on, TINY)
             flow = self.battery.step(
                 state.charge,
                 power_w=battery_w,
@@ -307,47 +267,12 @@ class Power:
         """Every electrical quantity of the data list by (kind, quantity), (M, n); or of ``keys``
         those that are electrical.
         """
-        values: Values = {}
-        if keys is None or any(key[0] == "hall" for key in keys):
-            hall_it_w = self._rack_hall.forward(state.rack_w)
-            hall_w = self._hall_w(state, hall_it_w)
-            values["hall", "it_power_w"], values["hall", "facility_power_w"] = hall_it_w, hall_w
-            values["hall", "pue"] = np.divide(
-                hall_w, hall_it_w, out=np.zeros(hall_w.shape), where=hall_it_w > 1.0
-            )
-        values["rack", "power_w"] = state.rack_w
-        if keys is None or any(key[0] in _SOURCES for key in keys):
-            values.update(self._source_values(state, drive))
-        return values
+        wanted = VALUES if keys is None else [key for key in keys if key in VALUES]
+        return {key: VALUES[key](self, state, drive) for key in wanted}
 
-    def _source_values(self, state: PowerState, drive: Drive) -> Values:
-        running = self.sources.running(state)
-        on_battery = state.ups_out > state.ups_mains + _TINY
-        present = (drive["utility", "available"] > 0.5).astype(np.float64)
-        return {
-            ("ups", "load_w"): state.ups_w,
-            ("ups", "load_pct"): 100.0 * state.ups_w / self.ups_rated_w,
-            ("ups", "battery_pct"): 100.0 * np.clip(state.charge, 0.0, 1.0),
-            ("ups", "runtime_s"): self.runtime_s(state, drive),
-            ("ups", "on_battery"): on_battery.astype(np.float64),
-            ("ups", "input_v"): self.volts * (state.ups_mains > 0),
-            ("ups", "loss_w"): state.ups_loss_w,
-            ("pdu", "power_w"): state.pdu_w,
-            ("pdu", "loss_w"): state.pdu_loss_w,
-            ("pdu", "current_a"): state.pdu_w / self._w_per_a,
-            ("pdu", "breaker_closed"): (
-                (drive["pdu", "breaker_closed"] > 0.5)
-                & (drive["pdu", "failed"] < 0.5)
-                & (state.breaker_tripped < 0.5)
-            ).astype(np.float64),
-            ("generator", "running"): running,
-            ("generator", "power_w"): state.generator_w,
-            ("generator", "fuel_pct"): 100.0 * state.fuel,
-            ("generator", "start_fail"): self.sources.start_failed(state),
-            ("utility", "power_w"): state.utility_w,
-            ("utility", "voltage_v"): present * self.nominal_v,
-            ("utility", "available"): present,
-        }
+    def hall_it_w(self, state: PowerState) -> Floats:
+        """IT power of each hall, (M, H)."""
+        return self._rack_hall.forward(state.rack_w)
 
     def runtime_s(self, state: PowerState, drive: Drive) -> Floats:
         """How long each battery would carry the present load, (M, U); at most a day."""
@@ -356,8 +281,9 @@ class Power:
         power_w = state.ups_in_w / np.maximum(state.ups_out, 0.05)
         return self.battery.runtime_s(state.charge, power_w, drive["ups", "battery_health"])
 
-    def _hall_w(self, state: PowerState, hall_it_w: Floats) -> Floats:
+    def hall_w(self, state: PowerState) -> Floats:
         """Each hall's own power and its share, by IT power, of what the site has in common."""
+        hall_it_w = self.hall_it_w(state)
         own = (
             self._load_hall.forward(state.load_w)
             + self._pdu_hall.forward(state.pdu_loss_w)

@@ -52,8 +52,8 @@ class Breaker:
 
     def __init__(self, constants: PowerConstants) -> None:
         middle = 0.5 * (np.asarray(constants.breaker_hold) + constants.breaker_trip)
-        self.threshold = middle**2
-        self._instant = np.asarray(constants.breaker_instant) ** 2
+        self.threshold = np.asarray(middle**2)
+        self._instant = np.asarray(np.asarray(constants.breaker_instant) ** 2)
         self._tau_s = float(np.mean(constants.breaker_tau_s))
 
     def tolerated_s(self, share: Number) -> Floats:
@@ -67,6 +67,10 @@ class Breaker:
     def follow(self, heat: Floats, tripped: Floats, share: Floats, dt_s: float) -> None:
         """Move heat and trips on, in place; ``share`` is current over rating, (M, P)."""
         square = share * share
-        heat += (square - heat) * -math.expm1(-dt_s / self._tau_s)
-        over = (heat > self.threshold) | (square >= self._instant)
-        np.maximum(tripped, over, out=tripped)
+        towards = square - heat
+        towards *= -math.expm1(-dt_s / self._tau_s)
+        heat += towards
+        over = heat > self.threshold
+        over |= square >= self._instant
+        if np.count_nonzero(over):
+            np.maximum(tripped, over, out=tripped)

@@ -46,16 +46,23 @@ class Sources:
             recovery_s=np.inf,
         )
         self._retransfer_s = float(np.mean(constants.retransfer_s))
-        self._full = np.zeros((1, feeds.targets))
-        self._full[:, heads] = 1.0
+        self.full = np.zeros((1, feeds.targets))
+        self.full[:, heads] = 1.0
+
+    def calm(self, state: PowerState, available: bool) -> bool:
+        """Whether every target has mains from its feeds and no generator has anything to do.
+
+        ``available``: every feed is there.
+        """
+        if not self.feeds.has_sources:
+            return True
+        return bool(self.feeds.utilities and available and self._calm(state))
 
     def step(self, state: PowerState, drive: Drive, dt_s: float) -> Floats:
-        """Advance the sources; return the share of the step that each target has mains, (M, T)."""
+        """Advance sources that are not calm; return the share of the step that each target has
+        mains, (M, T).
+        """
         available = drive["utility", "available"] > 0.5
-        if not self.feeds.has_sources or (
-            self.feeds.utilities and available.all() and self._calm(state)
-        ):
-            return self._full
         present = np.asarray(available, dtype=np.float64)
         state.utility_back_s = np.where(available, state.utility_back_s + dt_s, 0.0)
         ready = self._generators(state, drive, 1.0 - present, dt_s)
@@ -74,7 +81,7 @@ class Sources:
     def _calm(self, state: PowerState) -> bool:
         """Every feed is present for long, no generator has anything to do."""
         return bool(
-            (state.utility_back_s >= self._retransfer_s).all()
+            state.utility_back_s.min() >= self._retransfer_s
             and not np.count_nonzero(state.generator_cooling_s)
             and not np.count_nonzero(state.on_generator)
             and not np.count_nonzero(state.generator_wanted_s)
@@ -110,7 +117,8 @@ class Sources:
             state.implied_w = demand_w.sum(axis=1, keepdims=True)
             return
         if not np.count_nonzero(state.on_generator):
-            state.generator_w = np.zeros(state.generator_w.shape)
+            if np.count_nonzero(state.generator_w):
+                state.generator_w = np.zeros(state.generator_w.shape)
             on_utility = demand_w
         else:
             on_generator = demand_w * state.on_generator
@@ -119,7 +127,7 @@ class Sources:
             each = on_generator / np.maximum(self._generators_of.forward(weight), 1e-9)
             state.generator_w = weight * self._generators_of.backward(each)
         if self.feeds.utilities == 1:
-            state.utility_w = on_utility.sum(axis=1, keepdims=True)
+            state.utility_w = np.add.reduce(on_utility, axis=1, keepdims=True)
         else:
             present = (drive["utility", "available"] > 0.5).astype(np.float64)
             each = on_utility / np.maximum(self._utilities.forward(present), 1.0)

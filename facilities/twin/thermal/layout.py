@@ -12,7 +12,8 @@ from facilities.twin.site import Flags, Floats, Ints, Site, SiteError
 from .constants import ThermalConstants
 from .exchangers import rated_ua_w_k
 
-PLANT = ("chiller", "pump", "tower", "crac", "cdu")
+PLANT = ("pump", "chiller", "tower", "crac", "cdu")
+"""Kinds of the cooling plant; pumps, then chillers are the machines of a sequence."""
 
 
 @dataclass(frozen=True)

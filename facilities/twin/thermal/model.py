@@ -22,6 +22,9 @@ from .units import UnitFlows, Units
 from .values import VALUES
 from .water import Water
 
+_MOST = np.array(0.5)
+"""Share of a step with power from which a machine runs."""
+
 
 class Thermal:
     """One step moves actuators, then air, then water; each part is implicit in its own
@@ -34,8 +37,10 @@ class Thermal:
         self.layout: Layout = Layout(site, self.parameters)
         self.units = Units(self.layout, self.parameters)
         self.air: Air = Air(self.layout, self.parameters)
-        self.water = Water(self.layout, self.parameters)
+        self.water: Water = Water(self.layout, self.parameters)
         self.masses_j_k = self._masses_j_k()
+        ends = np.cumsum([0, *(site.count(kind) for kind in PLANT)])
+        self._columns = [slice(ends[a], ends[b]) for a, b in ((0, 2), (2, 3), (3, 4), (4, 5))]
 
     def initial(self, drive: Drive) -> ThermalState:
         """A plausible start: machines as commanded, setpoints reached. Settle it by stepping."""
@@ -76,7 +81,7 @@ class Thermal:
 
     def commands(self, drive: Drive) -> Commands:
         """What a step needs of the drive; hand it to ``step`` for as long as the drive stays."""
-        return commands(self.layout, self.parameters, drive)
+        return commands(self.layout, self.parameters, drive, units=self.units, water=self.water)
 
     def step(
         self,
@@ -97,15 +102,13 @@ class Thermal:
         step with power; machines run when that is most of it. ``told`` spares reading the drive.
         """
         k = told or self.commands(drive)
-        on = {kind: powered[kind] > 0.5 for kind in PLANT}
+        shares = np.concatenate([powered[kind] for kind in PLANT], axis=1)
+        on = (shares > _MOST).astype(np.float64)
+        machines, towers, cracs, cdus = (on[:, columns] for columns in self._columns)
         before = self._stored_j(s)
-        lps = self.water.move(
-            s, k, pump_powered=on["pump"], chiller_powered=on["chiller"], dt_s=dt_s
-        )
-        flows = self.units.step(
-            s, k, lps, crac_powered=on["crac"], cdu_powered=on["cdu"], dt_s=dt_s
-        )
-        into_air_w, liquid_w = self._split(s, rack_w)
+        lps = self.water.move(s, k, machine_powered=machines, dt_s=dt_s)
+        flows = self.units.step(s, k, lps, crac_powered=cracs, cdu_powered=cdus, dt_s=dt_s)
+        into_air_w, liquid_w = self._split(s, k, rack_w)
         self.air.step(
             s,
             k,
@@ -122,7 +125,7 @@ class Thermal:
             asked = self._technology(s, k, flows, liquid_w, dt_s)
             needed_w = np.concatenate([needed_w, asked], axis=1)
         self.units.control(s, needed_w=needed_w, dt_s=dt_s)
-        outside_w = self.water.step(s, k, lps, tower_powered=on["tower"], dt_s=dt_s)
+        outside_w = self.water.step(s, k, lps, tower_powered=towers, dt_s=dt_s)
         # a tower's fan blows outside, only its pump heats the water
         into = np.concatenate(
             (
@@ -132,7 +135,7 @@ class Thermal:
                 s.cdu_power_w,
                 s.pump_power_w,
                 s.chiller_power_w,
-                self.layout.tower_pump_w * s.tower_running,
+                s.tower_running * self.layout.tower_pump_w,
             ),
             axis=1,
         )
@@ -141,13 +144,15 @@ class Thermal:
         s.heat_out_w = np.add.reduce(out, axis=1, keepdims=True)
         s.heat_stored_w = (self._stored_j(s) - before) / dt_s
 
-    def _split(self, s: ThermalState, rack_w: Floats) -> tuple[Floats, Floats]:
+    def _split(self, s: ThermalState, k: Commands, rack_w: Floats) -> tuple[Floats, Floats]:
         """Rack heat into the air (M, R) and into each CDU's water (M, D)."""
         layout = self.layout
         if not len(layout.liquid):
             return rack_w, np.zeros_like(s.cdu_speed)
         wet = np.minimum(s.cdu_speed / self.parameters.cdu_wet, 1.0).take(layout.liquid_cdu, axis=1)
-        to_water = rack_w.take(layout.liquid, axis=1) * layout.liquid_share * wet
+        to_water = rack_w.take(layout.liquid, axis=1)
+        to_water *= k.liquid_share
+        to_water *= wet
         into_air = rack_w.copy()
         into_air[:, layout.liquid] -= to_water
         return into_air, to_water @ layout.cdu_liquid
@@ -160,7 +165,7 @@ class Thermal:
         exchange = flows.exchange_w_k[:, units:]
         water = s.water_supply_c.take(layout.loop_of["cdu"], axis=1)
         rise = liquid_w / np.maximum(flows.technology_w_k, 1.0)
-        mass = self.units.full_technology_w_k * c.cdu_s
+        mass = k.technology_j_k
         heat = liquid_w + s.cdu_power_w
         kept = mass / dt_s
         supply = kept * s.cdu_supply_c
@@ -205,6 +210,8 @@ class Thermal:
             s.cdu_supply_c,
         )
         heat = np.concatenate(every, axis=1)
+        if len(self.masses_j_k) != len(heat):  # kept for every member, see Commands
+            self.masses_j_k = np.zeros_like(heat) + self._masses_j_k()
         heat *= self.masses_j_k
         return np.asarray(np.add.reduce(heat, axis=1, keepdims=True))
 
@@ -238,5 +245,5 @@ class Thermal:
 
 
 _NAMES = tuple(field.name for field in dataclasses.fields(ThermalState))
-_AXES = tuple("RRCHHDLLLCCUDPKKTGGGHRRCCUDDPPKTTCDPKT111")
+_AXES = tuple("RRCHHDLLLCCUDPKKTGGGHRRCCUDDPPKTCDPKT111")
 """Axis of each field of the state, in its letters; ``test_it_sizes_every_array`` checks them."""

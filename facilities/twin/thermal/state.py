@@ -49,7 +49,6 @@ class ThermalState(PartState):
     pump_running: Floats  # P
     chiller_running: Floats  # K
     tower_running: Floats  # T
-    makeup_lps: Floats  # T
     crac_power_w: Floats  # C
     cdu_power_w: Floats  # D
     pump_power_w: Floats  # P

@@ -105,7 +105,7 @@ VALUES: Final[dict[Key, Value]] = {
     ("tower", "leaving_c"): _by_loop("tower", "condenser_c"),
     ("tower", "fan_speed_pct"): _copy("tower_fan", 100.0),
     ("tower", "power_w"): _copy("tower_power_w"),
-    ("tower", "makeup_lps"): _copy("makeup_lps"),
+    ("tower", "makeup_lps"): lambda t, s, d: t.water.makeup_lps(s, d["site", "wet_bulb_c"]),
     ("tower", "running"): _copy("tower_running"),
     ("tower", "fault"): _limited("tower"),
     ("weather", "dry_bulb_c"): _weather("dry_bulb_c"),
