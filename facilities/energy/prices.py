@@ -17,7 +17,7 @@ CARBON_G_KWH: Final = 380.0
 CURRENCY: Final = "EUR"
 
 DIESEL_KG_L: Final = 74.1e-3 * 43.0 * 0.84
-"""kg CO2 per litre: IPCC 2006 defaults 74.1 t/TJ and 43.0 MJ/kg; density 0.84 kg/L assumed."""
+"""kg CO2 per litre, assumed: 74.1 t/TJ and 43.0 MJ/kg (IPCC 2006, recalled), density 0.84 kg/L."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,7 @@ class PowerConstants(Constants):
     ups_overload_s: Number = constant(
         1.545, "fit to Liebert Series 610 manual: 125 % for 600 s, 150 % for 30 s"
     )
-    ups_overload_power: Number = constant(3.82, "fit to the same two points")
+    ups_overload_power: Number = constant(3.82, "assumed: fit to the same two points")
     ups_overload_cooling_s: Number = constant(600, "assumed; time to recover from an overload")
     # battery
     battery_min: Number = constant(10, "assumed where the asset has no battery_min_at_rated")
@@ -68,9 +68,9 @@ class PowerConstants(Constants):
     cooldown_s: Number = constant(120, "assumed; generator runs without load before it stops")
     generator_overload_from: Number = constant(1.0, "assumed; rated load continuously")
     generator_overload_s: Number = constant(
-        0.793, "fit to ISO 8528-1 (110 % for 1 h) and an assumed 10 s at 150 %"
+        0.793, "assumed: fit to 110 % for 1 h (ISO 8528-1, recalled) and 10 s at 150 %"
     )
-    generator_overload_power: Number = constant(3.657, "fit to the same two points")
+    generator_overload_power: Number = constant(3.657, "assumed: fit to the same two points")
     fuel_fixed_l_h_w: Number = constant(
         20.8e-6, "line through a fuel chart: 500 kW burns 41.6 L/h at 1/4, 135.1 at full load"
     )
@@ -78,7 +78,9 @@ class PowerConstants(Constants):
     tank_l: Number = constant(4000, "assumed where the generator has no tank_l")
     fuel: Number = constant(0.9, "assumed fill where no reading is known")
     # voltages and the rest
-    nominal_v: Number = constant(400, "IEC 60038, phase to phase; attribute nominal_v wins")
+    nominal_v: Number = constant(
+        400, "assumed (IEC 60038, recalled), phase to phase; attribute nominal_v wins"
+    )
     power_factor: Number = constant(0.98, "assumed; power-factor-corrected supplies")
     psu_fixed_w: Number = constant(
         13, "RAPS (ExaDigiT, commit 6c142bfd) power.py: last stage before a node"
