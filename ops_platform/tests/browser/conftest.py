@@ -32,6 +32,11 @@ def _browser_path() -> str:
     pytest.skip(f"BROWSER TESTS ARE SKIPPED: {message}")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What kills the stack runs after all that uses it."""
+    items.sort(key=lambda item: item.path.name == "test_survival.py")
+
+
 @pytest.fixture(scope="package")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """The whole product, started as `make run` does, with a short effect window."""

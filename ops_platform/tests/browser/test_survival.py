@@ -140,7 +140,8 @@ def test_it_starts_again_after_the_supervisor_was_killed_and_stops_cleanly(stack
     children = stack.children()
     stack.kill()
     stack.start()
-    assert stack.started_in_s < 15, f"the second start took {stack.started_in_s:.1f} s"
+    # 7 to 12 s alone; here another worker of the suite has one of the two cores.
+    assert stack.started_in_s < 30, f"the second start took {stack.started_in_s:.1f} s"
     assert "Log in" not in stack.output  # passwords are shown once
     with stack.client("operator") as client:
         assert client.get("/api/v1/points/").json()["count"] == points
