@@ -3,6 +3,7 @@
     python -m benchmarks.ingest                          # line protocol and JSON, batches of 1,000
     python -m benchmarks.ingest --wire line --points 1000,10000,100000
     python -m benchmarks.ingest --workers 2 --singles --latency
+    python -m benchmarks.ingest --rounds 1 --overload 120   # refused, stored, memory over time
 
 Starts the product's own processes over a fresh data folder (PostgreSQL with fsync, Redis, web,
 worker, beat), with ranges, quality tests and an alarm rule on every point, and posts with clients in
@@ -48,6 +49,7 @@ def main() -> None:
         "--singles", action="store_true", help="one reading per request, 200 clients"
     )
     parser.add_argument("--latency", action="store_true", help="POST to WebSocket at half load")
+    parser.add_argument("--overload", type=float, default=0, help="seconds of too much")
     parser.add_argument("--folder", type=Path, default=Path("/tmp/holdpoint-bench-ingest"))
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the product's processes end too
@@ -145,6 +147,16 @@ def _measured(
         report["post_to_websocket"] = post_to_push(
             product,
             {**load, "wire": wires[0], "rate": full / 2 / options.batch_size, "seconds": 15},
+        )
+    if options.overload:
+        from benchmarks.ingesting.overload import overload
+
+        report["overload"] = overload(
+            product,
+            {**load, "wire": wires[0]},
+            seconds=options.overload,
+            post=post,
+            count_rows=count_rows,
         )
     report["web_memory_mib"] = round(product.memory_mib())
     return report

@@ -25,7 +25,7 @@ def test_it_shows_both_courses_and_keeps_the_question_in_the_link(
     expect(plots).to_have_count(2)
     expect(plots.locator("canvas")).to_have_count(2)
     expect(plots.nth(1).locator("[data-read]")).to_have_text(re.compile(r"\d+\.\d °C \["))
-    expect(page.get_by_role("cell", name="CRAC fault")).to_be_visible()
+    expect(page.get_by_role("cell", name="CRAC fault crac-1.fault")).to_be_visible()
     expect(page).to_have_url(re.compile(r"\?q="))
     expect(page.locator("[data-monte]")).to_be_disabled()  # a viewer starts no runs
     page.reload()
