@@ -113,6 +113,21 @@ def test_it_keeps_the_state_for_those_who_ask(worker, said):
     assert (live.current().state.thermal.inlet_c == before).all()
 
 
+def test_it_knows_a_trip_that_came_after_the_last_turn(worker, said):
+    """The agent asks seconds after an alarm; doing nothing then includes the trip."""
+    follow(worker, said, start=datetime.now(UTC) - timedelta(seconds=45))
+    assert live.current().drive["crac", "tripped"][0, 1] == 0.0
+    now = datetime.now(UTC)
+    for tag, value in (("crac-2.fault", 1.0), ("crac-1.fan_speed_sp_pct", 85.0)):
+        point = Point.objects.get(tag=tag)
+        LatestReading.objects.update_or_create(
+            point=point, defaults={"ts": now, "value": value, "received_at": now, "quality": 1}
+        )
+    drive = live.current().drive
+    assert drive["crac", "tripped"][0].tolist() == [0.0, 1.0, 0.0, 0.0]
+    assert drive["crac", "fan_speed_sp_pct"][0, 0] == 85.0
+
+
 def test_it_falls_back_to_the_newest_readings(demo_facility, said):
     now = datetime.now(UTC)
     ids = dict(Point.objects.values_list("tag", "pk"))
