@@ -64,7 +64,7 @@ def run(user: Any, arguments: Mapping[str, Any]) -> dict[str, Any]:
     from django.urls import reverse
 
     from approvals.services import proposal_request
-    from rag.chat_tools import ToolRefused
+    from rag.chat.tools import ToolRefused
 
     if not arguments["kind"] or not arguments["target"]:
         missing = "which action" if not arguments["kind"] else "on which equipment"
@@ -83,7 +83,7 @@ def run(user: Any, arguments: Mapping[str, Any]) -> dict[str, Any]:
 
 def register() -> None:
     """Add the tool to the chat's registry."""
-    from rag import chat_tools
+    from rag.chat import tools as chat_tools
 
     chat_tools.register(
         chat_tools.ChatTool(

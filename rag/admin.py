@@ -32,7 +32,7 @@ class RevisionAdmin(ModelAdmin):
 
 @admin.register(Passage)
 class PassageAdmin(ModelAdmin):
-    list_display = ("revision", "ordinal", "step", "page", "words", "embedding_model")
+    list_display = ("revision", "ordinal", "step", "page", "words")
     search_fields = ("text", "revision__document__title")
     fields = ("revision", "ordinal", "section_path", "step", "page", "text", "codes", "words")
     readonly_fields = fields
@@ -40,7 +40,7 @@ class PassageAdmin(ModelAdmin):
 
     def get_queryset(self, request):  # type: ignore[no-untyped-def]
         """Leave the vectors in the database."""
-        return super().get_queryset(request).defer("tsv", "embedding")
+        return super().get_queryset(request).defer("tsv")
 
 
 @admin.register(ChatSession)

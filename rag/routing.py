@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, path
 
-from rag.consumers import ChatConsumer
+from rag.chat.consumers import ChatConsumer
 
 websocket_urlpatterns: list[URLPattern] = [
     path("ws/chat/", ChatConsumer.as_asgi()),

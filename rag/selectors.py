@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from django.db.models import Count, IntegerField, OuterRef, QuerySet, Subquery
+from django.db.models import Count, IntegerField, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 
 from rag.models import ChatSession, Collection, Document, Passage, Revision
@@ -24,7 +24,9 @@ def documents(*, collection: str = "", kind: str = "", title: str = "") -> Query
     of_newest = Passage.objects.filter(revision=OuterRef("newest_id")).order_by().values("revision")
     found = found.annotate(
         passage_count=_count(of_newest.annotate(count=Count("pk"))),
-        embedded_count=_count(of_newest.annotate(count=Count("embedding"))),
+        embedded_count=_count(
+            of_newest.annotate(count=Count("vectors", filter=Q(vectors__model__state="serving")))
+        ),
     )
     if collection:
         found = found.filter(collection__slug=collection)

@@ -17,7 +17,7 @@ BEAT_SCHEDULE: dict[str, dict[str, object]] = {
 @shared_task(name="rag.tasks.embed_revision")
 def embed_revision(revision_id: int) -> int:
     """Embed one revision and put it in force; safe to repeat."""
-    from rag.indexing import revision_embed
+    from rag.intake.indexing import revision_embed
 
     return revision_embed(revision_id=revision_id)
 

@@ -2,11 +2,11 @@
 
 from django.urls import URLPattern, path
 
-from rag import pages
+from rag.pages import chat, document, library
 
 app_name = "rag"
 urlpatterns: list[URLPattern] = [
-    path("chat/", pages.chat, name="chat"),
-    path("library/", pages.library, name="library"),
-    path("library/<slug:slug>/", pages.document, name="document"),
+    path("chat/", chat.chat, name="chat"),
+    path("library/", library.library, name="library"),
+    path("library/<slug:slug>/", document.document, name="document"),
 ]

@@ -102,7 +102,7 @@ def enumerate_actions(situation: Situation, timeline: Timeline) -> list[Candidat
 
 def find_support(alarm: Alarm, found: list[Candidate], timeline: Timeline) -> list[Candidate]:
     """Each candidate with the procedure step that instructs it, if retrieval finds one."""
-    from rag.retrieval import search
+    from rag.retrieval.search import search
 
     asset = alarm.point.asset
     supported: list[Candidate] = []

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from approvals.catalogue import Action, ActionKind
 
 if TYPE_CHECKING:
-    from rag.retrieval import Hit
+    from rag.retrieval.search import Hit
 
 # How binding a procedure is while an alarm is on: emergency before standard before maintenance
 # (assumed).

@@ -35,7 +35,7 @@ def no_engine(settings: Any) -> None:
 @pytest.fixture
 def procedures(db: None) -> None:
     """The demo facility's own procedures, in force for full-text search."""
-    from rag.importing import collection_get_or_create, document_import
+    from rag.intake.importing import collection_get_or_create, document_import
     from rag.models import Revision, RevisionState
 
     shelf = collection_get_or_create(slug="procedures")
@@ -259,7 +259,7 @@ def test_it_makes_one_proposal_when_alarms_are_investigated_at_once(
 def test_it_works_with_the_real_model_and_vectors(
     set_values: SetValues, procedures: None, kvserve_url: str, settings: Any
 ) -> None:
-    from rag.indexing import revision_embed
+    from rag.intake.indexing import revision_embed
     from rag.models import Revision, RevisionState
 
     settings.LLM_URLS = settings.EMBED_URLS = [kvserve_url]

@@ -9,8 +9,8 @@ import pytest
 from approvals.chat_tool import match, run
 from approvals.models import Proposal
 from approvals.tests.conftest import CRAC_2_DOWN, SetValues
-from rag import chat_tools
-from rag.chat_tools import ToolRefused
+from rag.chat import tools as chat_tools
+from rag.chat.tools import ToolRefused
 
 
 @pytest.mark.parametrize(

@@ -14,9 +14,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from rag.answering import Event, QuestionInvalid, answer_events, clean_question
+from rag.answers.answering import Event, QuestionInvalid, answer_events, clean_question
 from rag.api.serializers import AnswerSerializer, AskSerializer, ErrorSerializer
-from rag.chat import conversation_events, session_get
+from rag.chat.sessions import conversation_events, session_get
 from rag.models import ChatSession
 
 

@@ -19,11 +19,11 @@ from rag.api.serializers import (
     UploadResultSerializer,
     UploadSerializer,
 )
-from rag.importing import collection_get_or_create, document_import
+from rag.intake.importing import collection_get_or_create, document_import
 from rag.models import Document
 from rag.parsing import ParseError
 from rag.parsing.blocks import MAX_DOCUMENT_BYTES
-from rag.retrieval import search
+from rag.retrieval.search import search
 from rag.selectors import documents
 
 

@@ -1,17 +1,29 @@
 """The nouns of the knowledge base and of the chat."""
 
-from .chat import ChatMessage, ChatSession
-from .document import Collection, Document, Kind, Revision, RevisionState
-from .passage import EMBEDDING_DIMENSIONS, Passage
+from .chat import ChatMessage, ChatSession, Feedback
+from .document import Collection, Document, Kind, Revision, RevisionState, StoredFile
+from .embedding import EmbeddingModel, PassageVector
+from .evaluation import EvaluationRun, GoldenQuestion
+from .growth import Gap, OutcomeReport
+from .job import ImportJob
+from .passage import Passage
 
 __all__ = [
-    "EMBEDDING_DIMENSIONS",
     "ChatMessage",
     "ChatSession",
     "Collection",
     "Document",
+    "EmbeddingModel",
+    "EvaluationRun",
+    "Feedback",
+    "Gap",
+    "GoldenQuestion",
+    "ImportJob",
     "Kind",
+    "OutcomeReport",
     "Passage",
+    "PassageVector",
     "Revision",
     "RevisionState",
+    "StoredFile",
 ]

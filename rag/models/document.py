@@ -1,7 +1,9 @@
 """Collections, documents and their revisions."""
 
+from datetime import datetime
 from typing import ClassVar
 
+from django.contrib.auth.models import Group
 from django.db import models
 from django.db.models import Q
 from django.urls import reverse
@@ -32,12 +34,33 @@ class Collection(models.Model):
 
     slug = models.SlugField(max_length=80, unique=True)
     name = models.CharField(max_length=120)
+    description = models.CharField(max_length=300, blank=True)
+    groups = models.ManyToManyField(
+        Group,
+        blank=True,
+        related_name="collections",
+        help_text="Only members of these groups find and read its documents. None: everybody.",
+    )
 
     class Meta:
         ordering: ClassVar[list[str]] = ["name"]
 
     def __str__(self) -> str:
         return self.name
+
+
+class StoredFile(models.Model):
+    """The bytes of an imported file, kept once per content, so that pages can be rendered, a
+    file downloaded and a revision parsed again on any host."""
+
+    sha256 = models.CharField(max_length=64, primary_key=True)
+    media_type = models.CharField(max_length=100)
+    size = models.PositiveBigIntegerField()
+    data = models.BinaryField()
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    def __str__(self) -> str:
+        return f"{self.sha256[:12]} ({self.size} bytes)"
 
 
 class Document(models.Model):
@@ -53,6 +76,10 @@ class Document(models.Model):
     kind = models.CharField(max_length=10, choices=Kind.choices)
     source_path = models.CharField(max_length=500)
     sha256 = models.CharField(max_length=64)
+    owner = models.CharField(max_length=200, blank=True)
+    withdrawn_at = models.DateTimeField(
+        null=True, blank=True, help_text="From then on no answer uses it; its revisions are kept."
+    )
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 
@@ -75,20 +102,24 @@ class Document(models.Model):
 class RevisionQuerySet(models.QuerySet["Revision"]):
     """Queries on revisions."""
 
-    def in_force(self) -> "RevisionQuerySet":
-        """Revisions that answers may use now: ready, effective, not superseded."""
-        now = timezone.now()
+    def in_force(self, at: datetime | None = None) -> "RevisionQuerySet":
+        """Revisions that answers may use at a time (now): ready, effective, not superseded, of a
+        document that was not withdrawn."""
+        at = at or timezone.now()
         return self.filter(
-            Q(superseded_at__isnull=True) | Q(superseded_at__gt=now),
+            Q(superseded_at__isnull=True) | Q(superseded_at__gt=at),
+            Q(document__withdrawn_at__isnull=True) | Q(document__withdrawn_at__gt=at),
             state=RevisionState.READY,
-            effective_from__lte=now,
+            effective_from__lte=at,
         )
 
 
 class Revision(models.Model):
     """One state of a document. The former revision serves until this one is ready.
 
-    `number` grows by one with each import unless the front matter declares a higher one.
+    `number` grows by one with each import unless the front matter declares a higher one. `flags`
+    are what the import noticed and a person should look at: `{"code", "detail", "page"?}` (hidden
+    text, sentences that read like instructions to a model).
     """
 
     document = models.ForeignKey(Document, on_delete=models.CASCADE, related_name="revisions")
@@ -100,6 +131,12 @@ class Revision(models.Model):
     sha256 = models.CharField(max_length=64)
     markup = models.CharField(max_length=10, default="text")
     meta = models.JSONField(default=dict, blank=True)
+    file = models.ForeignKey(
+        StoredFile, on_delete=models.PROTECT, null=True, blank=True, related_name="revisions"
+    )
+    pages = models.PositiveIntegerField(null=True, blank=True)
+    review_due = models.DateField(null=True, blank=True)
+    flags = models.JSONField(default=list, blank=True)
     state = models.CharField(
         max_length=10, choices=RevisionState.choices, default=RevisionState.IMPORTING
     )
@@ -121,8 +158,10 @@ class Revision(models.Model):
     def is_in_force(self) -> bool:
         """Whether answers use this revision now."""
         now = timezone.now()
+        withdrawn = self.document.withdrawn_at
         return (
             self.state == RevisionState.READY
             and self.effective_from <= now
             and (self.superseded_at is None or self.superseded_at > now)
+            and (withdrawn is None or withdrawn > now)
         )

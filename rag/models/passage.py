@@ -8,11 +8,8 @@ from django.contrib.postgres.search import SearchVectorField
 from django.db import models
 from django.db.models import F, Func
 from django.urls import reverse
-from pgvector.django import HnswIndex, VectorField
 
 from .document import Revision
-
-EMBEDDING_DIMENSIONS = 384
 
 
 def _text_vector() -> Func:
@@ -31,8 +28,10 @@ class Passage(models.Model):
     """A piece of a revision of at most 200 words, cut along its structure.
 
     `context` is the title and section path, indexed and embedded with the text; `codes` are its
-    identifiers in normal form; `embedding` is a unit vector of `embedding_model` or null until
-    the worker has reached it.
+    identifiers in normal form; `digest` is the SHA-256 of what is embedded (`embedded_text`), by
+    which an unchanged passage of a new revision takes over its vectors; `boxes` are the places on
+    rendered pages, `[page, left, top, right, bottom]` in points from the upper left corner;
+    `flags` as on a revision.
     """
 
     revision = models.ForeignKey(Revision, on_delete=models.CASCADE, related_name="passages")
@@ -45,11 +44,12 @@ class Passage(models.Model):
     context = models.TextField(blank=True)
     codes = ArrayField(models.CharField(max_length=80), default=list, blank=True)
     words = models.PositiveIntegerField()
+    digest = models.CharField(max_length=64, default="", db_index=True)
+    boxes = models.JSONField(default=list, blank=True)
+    flags = models.JSONField(default=list, blank=True)
     tsv = models.GeneratedField(
         expression=_text_vector(), output_field=SearchVectorField(), db_persist=True
     )
-    embedding = VectorField(dimensions=EMBEDDING_DIMENSIONS, null=True, blank=True)
-    embedding_model = models.CharField(max_length=80, blank=True)
 
     class Meta:
         ordering: ClassVar[list[str]] = ["revision", "ordinal"]
@@ -58,17 +58,15 @@ class Passage(models.Model):
         ]
         indexes: ClassVar[list[models.Index]] = [
             GinIndex(fields=["tsv"], name="rag_passage_tsv"),
-            HnswIndex(
-                fields=["embedding"],
-                name="rag_passage_hnsw",
-                m=16,
-                ef_construction=64,
-                opclasses=["vector_cosine_ops"],
-            ),
         ]
 
     def __str__(self) -> str:
         return f"{self.revision} · {self.anchor}"
+
+    @property
+    def embedded_text(self) -> str:
+        """What the embedding model reads: title and section path, then the text."""
+        return f"{self.context}\n{self.text}"
 
     @property
     def section(self) -> str:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from rag.importing import collection_get_or_create, document_import
-from rag.indexing import revision_embed
+from rag.intake.importing import collection_get_or_create, document_import
+from rag.intake.indexing import revision_embed
 from rag.models import Collection
 from rag.tests.corpus import CORPUS
 
@@ -22,8 +22,8 @@ def vectors() -> dict[str, list[float]]:
 @pytest.fixture
 def embed_once(vectors, monkeypatch) -> None:
     """Let the real embedder see each text once per run only."""
-    from rag import indexing
-    from rag.embedding import embed_texts
+    from rag.intake import indexing
+    from rag.intake.embedding import embed_texts
 
     def remembered(texts: Sequence[str]) -> list[list[float]]:
         new = [text for text in texts if text not in vectors]

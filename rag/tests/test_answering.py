@@ -6,8 +6,7 @@ import pytest
 from asgiref.sync import async_to_sync
 from django.utils import timezone
 
-from rag import chat_tools
-from rag.answering import (
+from rag.answers.answering import (
     NOT_IN_DOCUMENTS,
     QuestionInvalid,
     answer_events,
@@ -16,7 +15,8 @@ from rag.answering import (
     gather,
     messages,
 )
-from rag.live_facts import describe_quantity, live_facts
+from rag.answers.live_facts import describe_quantity, live_facts
+from rag.chat import tools as chat_tools
 
 
 def ask(question: str, user=None) -> list[dict]:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rag.grounding import (
+from rag.answers.grounding import (
     Source,
     check_sentence,
     missing_number,

@@ -8,13 +8,13 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
-from rag import indexing
-from rag.embedding import EMBEDDING_MODEL, EmbedderMissing
-from rag.importing import collection_get_or_create, document_import
-from rag.indexing import revision_activate, revision_embed
-from rag.models import Document, Passage, Revision, RevisionState
+from rag.intake import indexing
+from rag.intake.embedding import EMBEDDING_MODEL, EmbedderMissing
+from rag.intake.importing import collection_get_or_create, document_import
+from rag.intake.indexing import revision_activate, revision_embed
+from rag.models import Document, Passage, PassageVector, Revision, RevisionState
 from rag.parsing import ParseError
-from rag.retrieval import search
+from rag.retrieval.search import search
 from rag.tasks import embed_revision, resume_imports
 from rag.tests.corpus import CRAC, UPS
 
@@ -98,7 +98,7 @@ def test_it_resumes_embedding_where_it_stopped(db, embed_once, monkeypatch):
     working = indexing.embed_texts
 
     def broken(texts):
-        if Passage.objects.filter(embedding__isnull=False).count() == 2:
+        if PassageVector.objects.count() == 2:
             raise EmbedderMissing("gone")
         return working(texts)
 
@@ -118,11 +118,11 @@ def test_it_embeds_unit_vectors_in_the_task(db):
 
     count = embed_revision.apply(args=(revision_id,)).get()
 
-    passages = list(Passage.objects.all())
-    assert count == len(passages) > 0
-    for passage in passages:
-        assert passage.embedding_model == EMBEDDING_MODEL
-        assert sum(float(x) ** 2 for x in passage.embedding or []) == pytest.approx(1, abs=1e-3)
+    vectors = list(PassageVector.objects.select_related("model"))
+    assert count == len(vectors) == Passage.objects.count() > 0
+    for vector in vectors:
+        assert (vector.model.name, vector.model.state) == (EMBEDDING_MODEL, "serving")
+        assert sum(float(x) ** 2 for x in vector.embedding) == pytest.approx(1, abs=1e-3)
 
 
 def test_it_queues_lost_imports_again(db, monkeypatch):

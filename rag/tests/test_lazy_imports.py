@@ -8,8 +8,8 @@ def test_it_loads_no_heavy_library_with_the_web_parts():
     code = """
 import django, sys
 django.setup()
-import rag.admin, rag.urls, rag.api_urls, rag.routing, rag.tasks, rag.indexing, rag.retrieval
-import rag.answering, rag.management.commands.import_documents
+import rag.admin, rag.urls, rag.api_urls, rag.routing, rag.tasks, rag.intake.indexing, rag.retrieval
+import rag.answers.answering, rag.management.commands.import_documents
 heavy = {"torch", "sentence_transformers", "transformers", "llama_cpp", "openai", "pypdf"}
 found = heavy & set(sys.modules)
 print("heavy:", sorted(found))

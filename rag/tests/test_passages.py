@@ -3,9 +3,9 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rag.intake.passages import MAX_WORDS, cut, word_count
 from rag.parsing import parse
 from rag.parsing.blocks import Block, ParsedDocument
-from rag.passages import MAX_WORDS, cut, word_count
 from rag.tests.corpus import CRAC
 
 WORD = st.text("abcxyz.!|-`3", min_size=1, max_size=8)

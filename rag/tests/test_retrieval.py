@@ -2,7 +2,7 @@
 
 import pytest
 
-from rag.retrieval import search, z_scores
+from rag.retrieval.search import search, z_scores
 
 
 def test_it_scales_scores_to_mean_zero_and_deviation_one():

@@ -8,7 +8,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from rag.evaluation.metrics import DEPTH, Golden, GoldenInvalid, figures, load, rank_of_first
 from rag.models import Document
-from rag.retrieval import Leg, search
+from rag.retrieval.search import Leg, search
 
 
 class Command(BaseCommand):

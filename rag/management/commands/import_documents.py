@@ -8,10 +8,12 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from rag.importing import collection_get_or_create, document_import
+from rag.intake.embedding import serving_model
+from rag.intake.importing import collection_get_or_create, document_import
+from rag.intake.indexing import without_vector
+from rag.intake.sources import SourceFile, iter_files
 from rag.models import Collection, Kind, Passage, Revision, RevisionState
 from rag.parsing import ParseError
-from rag.sources import SourceFile, iter_files
 
 POLL_S = 1.0
 
@@ -103,14 +105,12 @@ class Command(BaseCommand):
 
     def _wait(self, revision_ids: list[int]) -> None:
         total = Passage.objects.filter(revision_id__in=revision_ids).count()
-        shown = -1
+        shown, model = -1, serving_model()
         while True:
             pending = Revision.objects.filter(
                 pk__in=revision_ids, state=RevisionState.IMPORTING
             ).count()
-            left = Passage.objects.filter(
-                revision_id__in=revision_ids, embedding__isnull=True
-            ).count()
+            left = without_vector(model).filter(revision_id__in=revision_ids).count()
             if total - left != shown:
                 shown = total - left
                 self.stdout.write(f"embedded {shown}/{total} passages, {pending} documents to go")

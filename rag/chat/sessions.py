@@ -7,7 +7,7 @@ from asgiref.sync import sync_to_async
 from django.db import transaction
 from django.utils import timezone
 
-from rag.answering import Event, answer_events
+from rag.answers.answering import Event, answer_events
 from rag.models import ChatMessage, ChatSession
 
 TITLE_CHARS = 80

@@ -12,14 +12,14 @@ from typing import Any
 
 from asgiref.sync import sync_to_async
 
-from rag import chat_tools
-from rag.grounding import Source, check_sentence, content_words, overlap, split_sentences
-from rag.live_facts import LiveFacts, live_facts
+from rag.answers.grounding import Source, check_sentence, content_words, overlap, split_sentences
+from rag.answers.live_facts import LiveFacts, live_facts
+from rag.answers.procedure_steps import asks_what_to_do, first_step, outline
+from rag.chat import tools as chat_tools
 from rag.llm import embed_queries, llm_client
-from rag.models import Passage
-from rag.procedure_steps import asks_what_to_do, first_step, outline
+from rag.models import PassageVector
 from rag.rendering import plain_text
-from rag.retrieval import Hit, SearchResult, search
+from rag.retrieval.search import Hit, SearchResult, search
 
 logger = logging.getLogger(__name__)
 
@@ -261,9 +261,9 @@ def _sentence_vectors(sentences: list[str], evidence: Evidence) -> list[list[flo
 
 
 def _passage_vectors(hits: list[Hit]) -> dict[int, list[float]]:
-    rows = Passage.objects.filter(
-        pk__in=[hit.passage_id for hit in hits], embedding__isnull=False
-    ).values_list("pk", "embedding")
+    rows = PassageVector.objects.filter(
+        passage__in=[hit.passage_id for hit in hits], model__state="serving"
+    ).values_list("passage", "embedding")
     return {key: [float(value) for value in vector] for key, vector in rows if vector is not None}
 
 

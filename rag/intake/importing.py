@@ -14,9 +14,9 @@ from django.utils import timezone
 from django.utils.text import slugify
 
 from rag.codes import codes, spell_out
+from rag.intake.passages import Cut, cut, word_count
 from rag.models import Collection, Document, Kind, Passage, Revision, RevisionState
 from rag.parsing import ParsedDocument, ParseError, parse
-from rag.passages import Cut, cut, word_count
 
 logger = logging.getLogger(__name__)
 
@@ -189,7 +189,9 @@ def _indexed(document: Document, meta: dict[str, Any], piece: Cut) -> dict[str, 
     assets = meta.get("assets")
     names = [str(asset) for asset in assets] if isinstance(assets, list) else []
     found = codes("\n".join([declared, context, piece.text, *names]))
-    return {"context": f"{declared} {context}".strip(), "codes": found[:200]}
+    context = f"{declared} {context}".strip()
+    digest = hashlib.sha256(f"{context}\n{piece.text}".encode()).hexdigest()
+    return {"context": context, "codes": found[:200], "digest": digest}
 
 
 def _effective(meta: dict[str, Any], document: Document) -> dt.datetime:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from django.core.exceptions import ObjectDoesNotExist
 from django.utils import timezone
 
+from rag.answers.grounding import content_words
 from rag.codes import tag_candidates
-from rag.grounding import content_words
 
 if TYPE_CHECKING:
     from facilities.selectors import AssetContext, PointValue

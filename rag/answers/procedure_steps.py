@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from rag.models import Kind, Passage
-from rag.retrieval import Hit
+from rag.retrieval.search import Hit
 
 PROCEDURES = {Kind.SOP.value, Kind.MOP.value, Kind.EOP.value}
 
@@ -22,9 +22,7 @@ def asks_what_to_do(question: str) -> bool:
 
 def _steps(hit: Hit) -> list[Passage]:
     of_revision = Passage.objects.filter(revision__passages__pk=hit.passage_id)
-    return list(
-        of_revision.filter(step__isnull=False).defer("tsv", "embedding").order_by("ordinal")
-    )
+    return list(of_revision.filter(step__isnull=False).defer("tsv").order_by("ordinal"))
 
 
 def first_step(hit: Hit) -> Hit:

@@ -1,0 +1,9 @@
+"""Changes of the part intake."""
+
+from django.db import migrations
+
+
+class Migration(migrations.Migration):
+    dependencies = [("rag", "0003_parsing")]
+
+    operations = []
