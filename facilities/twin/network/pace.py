@@ -80,7 +80,8 @@ class Terms(NamedTuple):
 def pace(terms: Terms, compute_s: Floats, slowest: Floats, constants: NetworkConstants) -> Pace:
     """Step times when the slowest GPU of each group runs at ``slowest`` (members, groups).
 
-    A job that cannot go on has the step time ``stalled_s`` and nothing exposed.
+    A job that cannot go on has the step time ``stalled_s`` and nothing exposed; one whose step
+    would take longer is ended by the collectives' watchdog and cannot go on either.
     """
     compute = compute_s / np.maximum(slowest, SLOWEST)
     hidden = np.minimum(terms.most_hidden_s, np.asarray(constants.backward_share) * compute)
@@ -88,6 +89,8 @@ def pace(terms: Terms, compute_s: Floats, slowest: Floats, constants: NetworkCon
     step = compute + exposed
     if terms.data_s is not None:
         step = np.maximum(step, terms.data_s)
-    alive = (slowest > 0) & terms.possible
-    step = np.where(alive, step * terms.stretch, np.asarray(constants.stalled_s))
+    step = step * terms.stretch
+    stalled = np.asarray(constants.stalled_s)
+    alive = (slowest > 0) & terms.possible & (step < stalled)
+    step = np.where(alive, step, stalled)
     return Pace(step, exposed * alive, alive)

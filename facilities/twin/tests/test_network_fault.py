@@ -58,6 +58,15 @@ def test_it_spreads_from_a_link_to_the_job_that_crosses_it(demo, now):
     assert loads[LINK].util > loads[LINK].util_before
 
 
+def test_it_stops_a_job_whose_collectives_would_run_into_their_watchdog(demo, now):
+    state, drive, speed = now
+    found = spread(demo, state, drive, link=LINK, capacity=1e-6, gpu_speed=speed)
+    stopped = found.jobs[0]
+    assert not stopped.running
+    assert stopped.step_s == demo.parameters.stalled_s == 600
+    assert found.jobs[1].running
+
+
 def test_it_refuses_the_fault_of_what_is_no_link(demo, now):
     state, drive, speed = now
     with pytest.raises(SiteError, match="srv-01 is a server"):
