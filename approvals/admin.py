@@ -10,6 +10,7 @@ from django.http import HttpRequest
 from unfold.admin import ModelAdmin
 
 from approvals.models import (
+    AuditAnchor,
     AuditEntry,
     Decision,
     Effect,
@@ -85,3 +86,9 @@ class AuditEntryAdmin(EvidenceAdmin):
     list_filter = ("event",)
     search_fields = ("actor", "event", "object")
     ordering = ("-seq",)
+
+
+@admin.register(AuditAnchor)
+class AuditAnchorAdmin(EvidenceAdmin):
+    list_display = ("day", "seq", "hash", "made_at")
+    ordering = ("-day",)

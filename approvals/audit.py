@@ -8,12 +8,13 @@ locks on proposals are NO KEY ones, which those checks pass.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 from django.db import connection, transaction
 from django.utils import timezone
 
-from approvals.models import GENESIS, AuditEntry
+from approvals.chain import GENESIS, Anchor, AuditVerdict, Link, walk
+from approvals.models import AuditAnchor, AuditEntry
 
 # Arbitrary but fixed: names the audit chain among PostgreSQL's advisory locks.
 AUDIT_LOCK = 0x484F4C44
@@ -48,39 +49,8 @@ def audit_append(
     return entry
 
 
-class AuditVerdict(NamedTuple):
-    """Result of walking the chain.
-
-    `broken_seq` is the first entry that does not hold, None when all do.
-
-    `head` is the newest hash: kept elsewhere, it also proves later that nothing was cut off the
-    end.
-    """
-
-    ok: bool
-    checked: int
-    broken_seq: int | None
-    detail: str
-    head: str
-
-
 def audit_verify() -> AuditVerdict:
-    """Walk the whole chain in order. Streams rows: memory stays flat."""
-    expected_seq, prev_hash = 1, GENESIS
-    for entry in AuditEntry.objects.order_by("seq").iterator(chunk_size=2000):
-        problem = _problem(entry, expected_seq, prev_hash)
-        if problem:
-            return AuditVerdict(False, expected_seq - 1, entry.seq, problem, prev_hash)
-        expected_seq, prev_hash = entry.seq + 1, entry.hash
-    checked = expected_seq - 1
-    return AuditVerdict(True, checked, None, f"all {checked} entries hold", prev_hash)
-
-
-def _problem(entry: AuditEntry, expected_seq: int, prev_hash: str) -> str:
-    if entry.seq != expected_seq:
-        return f"entry {expected_seq} is missing: the next one found is {entry.seq}"
-    if entry.prev_hash != prev_hash:
-        return f"entry {entry.seq} does not follow entry {entry.seq - 1}: its prev_hash is another"
-    if entry.computed_hash() != entry.hash:
-        return f"entry {entry.seq} was altered: its content no longer matches its hash"
-    return ""
+    """Walk the whole chain in order, and every anchor in it. Streams rows: memory stays flat."""
+    entries = AuditEntry.objects.order_by("seq").iterator(chunk_size=2000)
+    anchors = [Anchor(str(a.day), a.seq, a.hash) for a in AuditAnchor.objects.all()]
+    return walk((Link(entry.content(), entry.hash) for entry in entries), anchors)

@@ -163,6 +163,7 @@ class AuditVerdictSerializer(serializers.Serializer[Any]):
     head = serializers.CharField(
         help_text="Newest good hash; keep it elsewhere to detect a cut-off end."
     )
+    anchors = serializers.IntegerField(help_text="Daily anchors that agree with the trail.")
 
 
 class ActionTargetSerializer(serializers.Serializer[Any]):

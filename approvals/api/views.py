@@ -17,16 +17,13 @@ from approvals import selectors, services
 from approvals.api.serializers import (
     ActionKindSerializer,
     ApproveSerializer,
-    AuditEntrySerializer,
-    AuditVerdictSerializer,
     GateErrorSerializer,
     ProposalRequestSerializer,
     ProposalSerializer,
     RejectSerializer,
 )
-from approvals.audit import audit_verify
 from approvals.errors import GateError
-from approvals.models import AuditEntry, Proposal
+from approvals.models import Proposal
 from approvals.states import ProposalState
 
 REFUSALS = dict.fromkeys((400, 403, 404, 409), GateErrorSerializer)
@@ -120,37 +117,3 @@ class ActionListView(APIView):
     def get(self, request: Request) -> Response:
         """List the actions with a parameter schema for each target."""
         return Response(ActionKindSerializer(selectors.action_list(), many=True).data)
-
-
-class AuditListView(generics.ListAPIView[AuditEntry]):
-    """The trail, newest first."""
-
-    serializer_class = AuditEntrySerializer
-
-    def get_queryset(self) -> QuerySet[AuditEntry]:
-        wanted = self.request.query_params
-        return selectors.audit_search(
-            event=wanted.get("event", ""),
-            actor=wanted.get("actor", ""),
-            obj=wanted.get("object", ""),
-        )
-
-    @extend_schema(
-        parameters=[
-            OpenApiParameter("event", str, description="Event or its beginning, e.g. `decision.`"),
-            OpenApiParameter(
-                "actor", str, description="User name, `agent`, `executor`, `meter`, `system`"
-            ),
-            OpenApiParameter("object", str, description="e.g. `proposal:12`"),
-        ]
-    )
-    def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        """List audit entries."""
-        return super().get(request, *args, **kwargs)
-
-
-class AuditVerifyView(APIView):
-    @extend_schema(responses=AuditVerdictSerializer)
-    def get(self, request: Request) -> Response:
-        """Walk the hash chain and name the first entry that does not hold."""
-        return Response(audit_verify()._asdict())

@@ -1,6 +1,6 @@
 """Rows of the gate, one file per noun."""
 
-from approvals.models.audit import GENESIS, AuditEntry
+from approvals.models.audit import GENESIS, AuditAnchor, AuditEntry
 from approvals.models.execution import Effect, EffectVerdict, Execution, Outcome
 from approvals.models.investigation import Investigation, InvestigationOutcome
 from approvals.models.proposal import Decision, Proposal, ProposalTransition, Verdict
@@ -8,6 +8,7 @@ from approvals.states import ProposalState, Risk
 
 __all__ = [
     "GENESIS",
+    "AuditAnchor",
     "AuditEntry",
     "Decision",
     "Effect",

@@ -7,8 +7,9 @@ from typing import Any
 from django.db import models
 
 from approvals.canonical import digest_of, iso_utc
+from approvals.chain import GENESIS
 
-GENESIS = "0" * 64
+__all__ = ["GENESIS", "AuditAnchor", "AuditEntry"]
 
 
 class AuditEntry(models.Model):
@@ -56,3 +57,18 @@ class AuditEntry(models.Model):
 
     def computed_hash(self) -> str:
         return digest_of(self.content())
+
+
+class AuditAnchor(models.Model):
+    """The newest entry of a finished UTC day; the database refuses UPDATE and DELETE."""
+
+    day = models.DateField(primary_key=True)
+    seq = models.BigIntegerField()
+    hash = models.CharField(max_length=64)
+    made_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ("day",)
+
+    def __str__(self) -> str:
+        return f"{self.day}: entry {self.seq}"

@@ -16,7 +16,9 @@ button.addEventListener("click", async () => {
     head.textContent = `head ${verdict.head}`;
     const said = document.createElement("b");
     said.textContent = verdict.ok
-      ? `The chain holds: ${num(verdict.checked, 0)} entries, none altered, missing or reordered.`
+      ? `The chain holds: ${num(verdict.checked, 0)} entries, none altered, missing or reordered${
+          verdict.anchors ? `, and ${num(verdict.anchors, 0)} daily anchor${verdict.anchors === 1 ? "" : "s"} agree` : ""
+        }.`
       : `The chain is broken: ${verdict.detail}.`;
     banner.replaceChildren(said, head);
     const row = verdict.ok ? null : document.getElementById(`entry-${verdict.broken_seq}`);
