@@ -9,10 +9,12 @@ from django.db.models import Model
 from django.http import HttpRequest
 from unfold.admin import ModelAdmin
 
+from approvals.audit import audit_append
 from approvals.models import (
     AuditAnchor,
     AuditEntry,
     Decision,
+    DriverBinding,
     Effect,
     Execution,
     Investigation,
@@ -92,3 +94,44 @@ class AuditEntryAdmin(EvidenceAdmin):
 class AuditAnchorAdmin(EvidenceAdmin):
     list_display = ("day", "seq", "hash", "made_at")
     ordering = ("-day",)
+
+
+@admin.register(DriverBinding)
+class DriverBindingAdmin(ModelAdmin):
+    """Who writes which points; every change is in the audit trail."""
+
+    list_display = ("name", "pattern", "driver", "priority", "is_dry_run", "is_active")
+    list_filter = ("driver", "is_dry_run", "is_active")
+    search_fields = ("name", "pattern")
+
+    def save_model(self, request: HttpRequest, obj: Model, form: Any, change: bool) -> None:
+        """Store and record it."""
+        super().save_model(request, obj, form, change)
+        _audit_binding(request, obj, "changed" if change else "added")
+
+    def delete_model(self, request: HttpRequest, obj: Model) -> None:
+        """Delete and record it."""
+        _audit_binding(request, obj, "removed")
+        super().delete_model(request, obj)
+
+    def delete_queryset(self, request: HttpRequest, queryset: Any) -> None:
+        """Delete and record each."""
+        for binding in queryset:
+            self.delete_model(request, binding)
+
+
+def _audit_binding(request: HttpRequest, binding: Any, what: str) -> None:
+    audit_append(
+        event=f"driver.{what}",
+        actor=request.user.get_username(),
+        obj=f"driver:{binding.name}",
+        payload={
+            "driver": binding.driver,
+            "pattern": binding.pattern,
+            "settings": binding.settings,
+            "secret_name": binding.secret_name,
+            "priority": binding.priority,
+            "is_dry_run": binding.is_dry_run,
+            "is_active": binding.is_active,
+        },
+    )

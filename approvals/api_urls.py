@@ -7,6 +7,7 @@ from approvals.api import audit, views
 urlpatterns = [
     path("proposals/", views.ProposalListView.as_view(), name="proposal-list"),
     path("proposals/<int:pk>/", views.ProposalView.as_view(), name="proposal-detail"),
+    path("proposals/<int:pk>/dry-run", views.DryRunView.as_view(), name="proposal-dry-run"),
     path("proposals/<int:pk>/approve", views.ApproveView.as_view(), name="proposal-approve"),
     path("proposals/<int:pk>/reject", views.RejectView.as_view(), name="proposal-reject"),
     path("actions/", views.ActionListView.as_view(), name="action-list"),

@@ -17,7 +17,7 @@ vanishes with a killed worker.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -27,7 +27,8 @@ from django.utils import timezone
 from approvals.audit import audit_append
 from approvals.canonical import iso_utc
 from approvals.catalogue import check_conditions
-from approvals.drivers.plant import DriverError, write_setpoint
+from approvals.drivers import driver_for
+from approvals.drivers.base import DriverError, Order, WriteResult
 from approvals.errors import ConflictError
 from approvals.live import push_proposal
 from approvals.models import Effect, Execution, Outcome, Proposal
@@ -40,6 +41,18 @@ log = logging.getLogger(__name__)
 # First key of the advisory lock; the second is the proposal's id.
 EXECUTION_LOCK = 0x4558
 EXECUTOR = "executor"
+
+
+class PlannedWrite(NamedTuple):
+    """One write as its driver would carry it out; `problem` says why it could not."""
+
+    tag: str
+    value: float
+    driver: str
+    binding: str
+    is_dry_run: bool
+    plan: list[str]
+    problem: str
 
 
 class Executed(NamedTuple):
@@ -61,7 +74,7 @@ def execute(*, proposal_id: int) -> Executed:
         if execution is None:
             return Executed("", "nothing to execute: it is not approved, or has been executed")
         untouched = all(write["state"] == "planned" for write in execution.writes)
-        if untouched and not _preconditions_hold(execution):
+        if untouched and not (_preconditions_hold(execution) and _drivers_can(execution)):
             return Executed(Outcome.REFUSED, execution.detail)
         for index in range(len(execution.writes)):
             if not _write(execution, index):
@@ -139,14 +152,62 @@ def _preconditions_hold(execution: Execution) -> bool:
     return True
 
 
+def _drivers_can(execution: Execution) -> bool:
+    """Whether every write has a driver that can carry it out: all are looked at before the first
+    is sent, so that none is left half done for a setting that is missing."""
+    planned = dry_run(writes=execution.writes)
+    if problem := next((write.problem for write in planned if write.problem), ""):
+        _finish(execution, Outcome.REFUSED, f"nothing was written: {problem}")
+        return False
+    if dry := [write for write in planned if write.is_dry_run]:
+        said = "; ".join(line for write in dry for line in write.plan)
+        _finish(
+            execution,
+            Outcome.REFUSED,
+            f"dry run, nothing was written: binding {dry[0].binding} would send {said}",
+        )
+        return False
+    return True
+
+
+def dry_run(*, writes: Iterable[Mapping[str, Any]]) -> list[PlannedWrite]:
+    """What the drivers would send for these writes (`tag`, `value`, `key`?). Nothing is sent."""
+    planned = []
+    for write in writes:
+        order = Order(write["tag"], float(write["value"]), write.get("key", "<key>"))
+        bound = driver_for(order.tag)
+        plan, problem = [], ""
+        try:
+            plan = bound.driver.plan(order)
+        except DriverError as error:
+            problem = error.detail
+        planned.append(
+            PlannedWrite(
+                *order[:2], bound.driver.name, bound.binding, bound.is_dry_run, plan, problem
+            )
+        )
+    return planned
+
+
+def send(order: Order) -> WriteResult:
+    """The one place from which a setpoint leaves for the plant."""
+    bound = driver_for(order.tag)
+    if bound.is_dry_run:
+        raise DriverError(
+            f"binding {bound.binding} of {order.tag} is a dry run; nothing was written",
+            maybe_applied=False,
+        )
+    return bound.driver.write(order)
+
+
 def _write(execution: Execution, index: int) -> bool:
     write = execution.writes[index]
     if write["state"] == "applied":
         return True
-    tag, value = write["tag"], float(write["value"])
+    order = Order(write["tag"], float(write["value"]), write["key"])
     _note(execution, index, "write.sent", state="sending", sent_at=iso_utc(timezone.now()))
     try:
-        result = write_setpoint(tag=tag, value=value, key=write["key"])
+        result = send(order)
     except DriverError as error:
         _note(
             execution,
@@ -170,6 +231,7 @@ def _write(execution: Execution, index: int) -> bool:
         duplicate=result.duplicate,
         attempts=result.attempts,
         response=result.response,
+        read_back=result.read_back,
     )
     return True
 

@@ -16,6 +16,7 @@ from django.views.decorators.http import require_GET
 
 from approvals import selectors
 from approvals.cards import card_for, precondition_rows
+from approvals.execution import dry_run
 from approvals.models import Investigation
 from approvals.states import OPEN_STATES
 
@@ -75,6 +76,7 @@ def proposal(request: HttpRequest, pk: int) -> HttpResponse:
             "preconditions": precondition_rows(found),
             "investigations": selectors.investigations_of(proposal_id=pk),
             "entries": selectors.audit_of(obj=f"proposal:{pk}"),
+            "planned": dry_run(writes=found.writes),
             "digest_holds": found.computed_digest() == found.digest,
             "decider": user.has_perm("approvals.decide_proposal"),
         },

@@ -14,6 +14,8 @@ from environ.fileaware_mapping import FileAwareMapping
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 DEFAULT_PORT = 8000
+LLM_ANSWERS = ("auto", "quote", "write")
+SEARCH_LOGS = ("hash", "text", "off")
 STORE_LAYOUTS = ("partitions", "timescaledb", "citus")
 
 #: Every variable the product reads, with the sentence that README's table shows.
@@ -23,6 +25,7 @@ VARIABLES: dict[str, str] = {
     "OPS_REDIS_URL": "Redis, `redis://:pw@host:6379/0`. Unset: embedded.",
     "OPS_LLM_URL": "OpenAI-compatible servers, comma separated, tried in order. Unset: embedded kvserve.",
     "OPS_LLM_MODEL": "Model name asked for (default: the first one that the server lists).",
+    "OPS_LLM_ANSWERS": "`write`: the model's checked sentences lead; `quote`: the documents' own words do; `auto` (default): measured.",
     "OPS_ENERGY_PRICE": "Price of a kilowatt-hour, such as `0.28 EUR`, for the engine page (default: no cost shown).",
     "OPS_EMBED_URL": "OpenAI-compatible embedding servers (default: the same as OPS_LLM_URL).",
     "OPS_SECRET_KEY": "Django's signing key; required in production.",
@@ -33,6 +36,7 @@ VARIABLES: dict[str, str] = {
     "OPS_DEMO_MODE": "`true` shows the demo-plant page (default: true when everything is embedded).",
     "OPS_PLANT_URL": "Demo plant that executes approved setpoints. Unset: embedded.",
     "OPS_PLANT_TOKEN": "Bearer token for the plant's own API.",
+    "OPS_DRIVER_SECRETS": 'Keys and passwords of driver bindings, JSON `{"name": "secret"}` (docs/drivers.md).',
     "OPS_PORT": "Port of the web process; children take ports derived from it (default 8000).",
     "OPS_PROPOSAL_TTL_S": "Seconds that a proposal waits for a signature (default 900).",
     "OPS_EFFECT_WINDOW_S": "Seconds after an action in which its effect is measured (default 120).",
@@ -44,6 +48,8 @@ VARIABLES: dict[str, str] = {
     "OPS_MAIL_FROM": "Sender of mails (default `holdpoint@localhost`).",
     "OPS_PUBLIC_URL": "Address of this installation as people open it, for links in messages.",
     "OPS_WEBHOOK_PRIVATE": "`true` lets webhooks go to private and loopback addresses (default false).",
+    "OPS_WATCH_DIR": "Folder whose files become documents, `<dir>/<collection>/[<kind>/]file` (default: none).",
+    "OPS_SEARCH_LOG": "How a search of the documents is logged: `hash` of the question (default), `text`, or `off`.",
     "OPS_MAX_INGEST_BYTES": "Largest body of one push, bytes, after decompression (default 10 MiB).",
 }
 
@@ -98,6 +104,7 @@ class Config:
     redis_url: str
     llm_urls: list[str]
     llm_model: str
+    llm_answers: str
     embed_urls: list[str]
     secret_key: str
     allowed_hosts: list[str]
@@ -107,6 +114,7 @@ class Config:
     demo_mode: bool
     plant_url: str
     plant_token: str
+    driver_secrets: dict[str, str]
     ports: Ports
     proposal_ttl_s: int
     effect_window_s: int
@@ -120,6 +128,8 @@ class Config:
     mail_from: str
     public_url: str
     webhook_private: bool
+    watch_dir: Path | None
+    search_log: str
     embedded_database: bool
     embedded_redis: bool
     embedded_llm: bool
@@ -157,10 +167,40 @@ def _energy_price(raw: str) -> EnergyPrice | None:
     return EnergyPrice(price, currency.strip())
 
 
+def _folder(raw: str) -> Path | None:
+    return Path(raw.strip()).expanduser().resolve() if raw.strip() else None
+
+
 def _store_layout(raw: str) -> str:
     if raw not in STORE_LAYOUTS:
         raise ValueError(f"OPS_STORE_LAYOUT is '{raw}', not one of {', '.join(STORE_LAYOUTS)}")
     return raw
+
+
+def _search_log(raw: str) -> str:
+    if raw not in SEARCH_LOGS:
+        raise ValueError(f"OPS_SEARCH_LOG is '{raw}'; choose one of {', '.join(SEARCH_LOGS)}")
+    return raw
+
+
+def _llm_answers(raw: str) -> str:
+    if raw not in LLM_ANSWERS:
+        raise ValueError(f"OPS_LLM_ANSWERS is '{raw}'; choose one of {', '.join(LLM_ANSWERS)}")
+    return raw
+
+
+def _driver_secrets(raw: str) -> dict[str, str]:
+    if not raw.strip():
+        return {}
+    try:
+        found = json.loads(raw)
+    except ValueError:
+        found = None  # the message must not repeat what may be a secret
+    if not isinstance(found, dict) or not all(isinstance(item, str) for item in found.values()):
+        raise ImproperlyConfigured(
+            'OPS_DRIVER_SECRETS is not a JSON object of texts, such as {"bms": "whsec_…"}'
+        )
+    return found
 
 
 def _smtp(raw: str) -> Smtp:
@@ -205,6 +245,7 @@ def load(environment: Mapping[str, str]) -> Config:
             or f"redis://:{quote(read_secret(data_dir, 'redis'))}@127.0.0.1:{ports.redis}/0",
             llm_urls=llm_urls or llm_default,
             llm_model=env.str("OPS_LLM_MODEL", default=""),
+            llm_answers=_llm_answers(env.str("OPS_LLM_ANSWERS", default="auto")),
             embed_urls=_urls(env.str("OPS_EMBED_URL", default="")) or llm_urls or llm_default,
             secret_key=secret_key or secrets.token_urlsafe(48),
             allowed_hosts=env.list(
@@ -218,6 +259,7 @@ def load(environment: Mapping[str, str]) -> Config:
             or (f"http://127.0.0.1:{ports.plant}" if embedded[0] else ""),
             plant_token=env.str("OPS_PLANT_TOKEN", default="").strip()
             or read_secret(data_dir, "plant-api"),
+            driver_secrets=_driver_secrets(env.str("OPS_DRIVER_SECRETS", default="")),
             ports=ports,
             proposal_ttl_s=env.int("OPS_PROPOSAL_TTL_S", default=900),
             effect_window_s=env.int("OPS_EFFECT_WINDOW_S", default=120),
@@ -231,6 +273,8 @@ def load(environment: Mapping[str, str]) -> Config:
             mail_from=env.str("OPS_MAIL_FROM", default="") or "holdpoint@localhost",
             public_url=env.str("OPS_PUBLIC_URL", default="").rstrip("/"),
             webhook_private=env.bool("OPS_WEBHOOK_PRIVATE", default=False),
+            watch_dir=_folder(env.str("OPS_WATCH_DIR", default="")),
+            search_log=_search_log(env.str("OPS_SEARCH_LOG", default="hash")),
             embedded_database=embedded[0],
             embedded_redis=embedded[1],
             embedded_llm=embedded[2],

@@ -9,6 +9,7 @@ from csp.constants import NONE, SELF
 from django.urls import reverse_lazy
 
 from ops_platform.config import BASE_DIR, load
+from ops_platform.roles import ROLES
 
 CONFIG = load(os.environ)
 
@@ -25,10 +26,12 @@ DATA_DIR: Path = CONFIG.data_dir
 REDIS_URL = CONFIG.redis_url
 LLM_URLS = CONFIG.llm_urls
 LLM_MODEL = CONFIG.llm_model
+LLM_ANSWERS = CONFIG.llm_answers
 EMBED_URLS = CONFIG.embed_urls
 EMBED_MODEL = "all-MiniLM-L6-v2"
 PLANT_URL = CONFIG.plant_url
 PLANT_TOKEN = CONFIG.plant_token
+DRIVER_SECRETS = CONFIG.driver_secrets
 DEMO_MODE = CONFIG.demo_mode
 MAX_INGEST_BYTES = CONFIG.max_ingest_bytes
 PROPOSAL_TTL_S = CONFIG.proposal_ttl_s
@@ -42,6 +45,9 @@ SMTP = CONFIG.smtp
 MAIL_FROM = CONFIG.mail_from
 PUBLIC_URL = CONFIG.public_url
 WEBHOOK_PRIVATE = CONFIG.webhook_private
+WATCH_DIR = CONFIG.watch_dir
+SEARCH_LOG = CONFIG.search_log
+ROLE_ORDER = ROLES  # lowest first: who reads a role's documents (rag/access.py)
 
 INSTALLED_APPS = [
     "django_prometheus",
@@ -194,6 +200,10 @@ SPECTACULAR_SETTINGS = {
         "ChannelKindEnum": "facilities.models.notify.ChannelKind",
         "DeliveryStateEnum": "facilities.models.notify.DeliveryState",
         "DocumentKindEnum": "rag.models.document.Kind",
+        "RevisionStateEnum": "rag.models.document.RevisionState",
+        "ImportStateEnum": "rag.models.job.ImportJob.State",
+        "ImportOriginEnum": "rag.models.job.ImportJob.Origin",
+        "EmbeddingModelStateEnum": "rag.models.embedding.EmbeddingModel.State",
         "ProposalStateEnum": "approvals.states.ProposalState",
         "QuarantineStateEnum": "facilities.models.quarantine.QuarantineState",
         "WhatIfStateEnum": "facilities.models.whatif.WhatIfState",

@@ -180,3 +180,13 @@ class ActionKindSerializer(serializers.Serializer[Any]):
     risk = serializers.ChoiceField(choices=("low", "medium", "high"))
     summary = serializers.CharField()
     targets = ActionTargetSerializer(many=True)
+
+
+class PlannedWriteSerializer(serializers.Serializer[Any]):
+    tag = serializers.CharField()
+    value = serializers.FloatField()
+    driver = serializers.CharField()
+    binding = serializers.CharField(help_text="Empty: the demo plant, which needs no binding.")
+    is_dry_run = serializers.BooleanField()
+    plan = serializers.ListField(child=serializers.CharField())
+    problem = serializers.CharField(help_text="Why the driver could not carry it out; else empty.")

@@ -18,11 +18,13 @@ from approvals.api.serializers import (
     ActionKindSerializer,
     ApproveSerializer,
     GateErrorSerializer,
+    PlannedWriteSerializer,
     ProposalRequestSerializer,
     ProposalSerializer,
     RejectSerializer,
 )
-from approvals.errors import GateError
+from approvals.errors import GateError, NotFoundError
+from approvals.execution import dry_run
 from approvals.models import Proposal
 from approvals.states import ProposalState
 
@@ -117,3 +119,18 @@ class ActionListView(APIView):
     def get(self, request: Request) -> Response:
         """List the actions with a parameter schema for each target."""
         return Response(ActionKindSerializer(selectors.action_list(), many=True).data)
+
+
+class DryRunView(GateView):
+    @extend_schema(
+        operation_id="proposals_dry_run",
+        responses={200: PlannedWriteSerializer(many=True), 404: GateErrorSerializer},
+    )
+    def get(self, request: Request, pk: int) -> Response:
+        """What the drivers would send for this proposal: exact requests and registers. Nothing is
+        sent."""
+        proposal = selectors.proposals().filter(pk=pk).first()
+        if proposal is None:
+            raise NotFoundError(f"proposal {pk} does not exist")
+        planned = [write._asdict() for write in dry_run(writes=proposal.writes)]
+        return Response(PlannedWriteSerializer(planned, many=True).data)

@@ -1,1 +1,42 @@
-"""Ways to write to a plant. Only `approvals.execution` may import from here; CI checks it."""
+"""Ways to write to a plant. Only `approvals.execution` may import from here; CI checks it.
+
+A new one is a file beside these, a line in `DRIVERS` and its settings' schema in
+`approvals/driver_settings.py`.
+"""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+from typing import NamedTuple
+
+from django.conf import settings
+
+from approvals.drivers.base import Driver
+from approvals.drivers.modbus import ModbusDriver
+from approvals.drivers.plant import PlantDriver
+from approvals.drivers.redfish import RedfishDriver
+from approvals.drivers.webhook import WebhookDriver
+from approvals.models import DriverBinding
+
+DRIVERS: dict[str, type[Driver]] = {
+    driver.name: driver for driver in (PlantDriver, WebhookDriver, ModbusDriver, RedfishDriver)
+}
+
+
+class Bound(NamedTuple):
+    """The driver of a point. `binding` is '' for the default; `is_dry_run`: it must not write."""
+
+    driver: Driver
+    binding: str
+    is_dry_run: bool
+
+
+def driver_for(tag: str) -> Bound:
+    """The driver of the first active binding, by priority and name, whose pattern fits the tag;
+    the demo plant's where none does."""
+    for binding in DriverBinding.objects.filter(is_active=True).order_by("priority", "name"):
+        if fnmatchcase(tag, binding.pattern):
+            secret = settings.DRIVER_SECRETS.get(binding.secret_name, "")
+            driver = DRIVERS[binding.driver](binding.settings, secret)
+            return Bound(driver, binding.name, binding.is_dry_run)
+    return Bound(PlantDriver({}), "", is_dry_run=False)

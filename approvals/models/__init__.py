@@ -1,6 +1,7 @@
 """Rows of the gate, one file per noun."""
 
 from approvals.models.audit import GENESIS, AuditAnchor, AuditEntry
+from approvals.models.binding import DriverBinding
 from approvals.models.execution import Effect, EffectVerdict, Execution, Outcome
 from approvals.models.investigation import Investigation, InvestigationOutcome
 from approvals.models.proposal import Decision, Proposal, ProposalTransition, Verdict
@@ -11,6 +12,7 @@ __all__ = [
     "AuditAnchor",
     "AuditEntry",
     "Decision",
+    "DriverBinding",
     "Effect",
     "EffectVerdict",
     "Execution",

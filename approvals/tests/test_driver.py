@@ -10,8 +10,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from approvals.drivers import plant as driver
-from approvals.drivers.plant import DriverError, write_setpoint
+from approvals.drivers import http as driver
+from approvals.drivers.base import DriverError, Order
+from approvals.drivers.plant import PlantDriver
 from approvals.tests.conftest import PlantProcess
 
 
@@ -71,7 +72,7 @@ def wire(plant: PlantProcess, settings: Any, request: Any) -> Iterator[PlantProc
 @pytest.mark.parametrize("wire", [2], indirect=True)
 def test_it_asks_again_with_the_same_key_when_the_answer_is_lost(wire: PlantProcess) -> None:
     before = len(wire.writes())
-    result = write_setpoint(tag="crac-1.fan_speed_sp_pct", value=80.0, key="lost-twice:0")
+    result = PlantDriver({}).write(Order("crac-1.fan_speed_sp_pct", 80.0, "lost-twice:0"))
     assert (result.attempts, result.duplicate) == (3, True)
     assert len(wire.writes()) == before + 1
 
@@ -83,7 +84,7 @@ def test_it_says_that_it_does_not_know_when_no_answer_ever_comes(
     monkeypatch.setattr(driver, "BACKOFF_S", (0.0, 0.0, 0.0))
     before = len(wire.writes())
     with pytest.raises(DriverError) as failed:
-        write_setpoint(tag="crac-1.fan_speed_sp_pct", value=81.0, key="lost-for-good:0")
+        PlantDriver({}).write(Order("crac-1.fan_speed_sp_pct", 81.0, "lost-for-good:0"))
     assert failed.value.maybe_applied
     assert "may or may not have been applied" in failed.value.detail
     assert len(wire.writes()) == before + 1
@@ -98,7 +99,7 @@ def test_it_repeats_the_plants_refusal(
 ) -> None:
     before = plant.writes()
     with pytest.raises(DriverError, match=said) as failed:
-        write_setpoint(tag=tag, value=value, key=f"refused-{said}:0")
+        PlantDriver({}).write(Order(tag, value, f"refused-{said}:0"))
     assert not failed.value.maybe_applied
     assert plant.writes() == before
 
@@ -106,4 +107,4 @@ def test_it_repeats_the_plants_refusal(
 def test_it_says_when_no_plant_is_configured(settings: Any) -> None:
     settings.PLANT_URL = ""
     with pytest.raises(DriverError, match="set OPS_PLANT_URL"):
-        write_setpoint(tag="crac-1.run_cmd", value=1.0, key="nowhere:0")
+        PlantDriver({}).write(Order("crac-1.run_cmd", 1.0, "nowhere:0"))

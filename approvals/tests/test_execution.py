@@ -142,17 +142,17 @@ def test_it_resumes_with_the_same_key_after_a_death_between_write_and_note(
 ) -> None:
     before = len(plant.writes())
     proposal = _signed(make_proposal, operator)
-    real = execution.write_setpoint
+    real = execution.send
 
-    def dies_after_writing(**wish: Any) -> None:
-        real(**wish)
+    def dies_after_writing(order: Any) -> None:
+        real(order)
         raise SystemExit("killed")
 
-    monkeypatch.setattr(execution, "write_setpoint", dies_after_writing)
+    monkeypatch.setattr(execution, "send", dies_after_writing)
     with pytest.raises(SystemExit):
         execution.execute(proposal_id=proposal.pk)
     assert Execution.objects.get(proposal=proposal).writes[0]["state"] == "sending"
-    monkeypatch.setattr(execution, "write_setpoint", real)
+    monkeypatch.setattr(execution, "send", real)
     assert execute_proposal(proposal.pk) == "succeeded"
     assert len(plant.writes()) == before + 1
     assert Execution.objects.get(proposal=proposal).writes[0]["duplicate"] is True

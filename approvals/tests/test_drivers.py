@@ -1,0 +1,350 @@
+"""The field drivers against real servers: Modbus TCP by pymodbus, HTTP ones that lose answers."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+from django.core.exceptions import ValidationError
+from pymodbus.server import ModbusTcpServer
+from pymodbus.simulator import DataType, SimData, SimDevice
+from standardwebhooks import Webhook
+
+from approvals import execution
+from approvals.drivers import driver_for, http
+from approvals.drivers.base import DriverError, Order
+from approvals.drivers.modbus import ModbusDriver
+from approvals.drivers.redfish import RedfishDriver
+from approvals.drivers.webhook import WebhookDriver
+from approvals.models import AuditEntry, DriverBinding, Execution, Outcome, ProposalState
+from approvals.services.decisions import proposal_approve
+from approvals.tests.conftest import MakeProposal
+
+SECRET = "whsec_" + "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+
+
+class Receiver(ThreadingHTTPServer):
+    """Answers by `answer(handler)`, on a port of its own."""
+
+    daemon_threads = True
+
+    def __init__(self, answer: Any) -> None:
+        class Handler(BaseHTTPRequestHandler):
+            def handle_one(self) -> None:
+                size = int(self.headers.get("Content-Length") or 0)
+                status, body, headers = answer(self, self.rfile.read(size))
+                if status == 0:  # the answer is lost
+                    self.close_connection = True
+                    return
+                data = json.dumps(body).encode()
+                self.send_response(status)
+                for name, value in {"Content-Type": "application/json", **headers}.items():
+                    self.send_header(name, value)
+                self.send_header("Content-Length", str(len(data)))
+                self.end_headers()
+                self.wfile.write(data)
+
+            do_GET = do_POST = do_PATCH = do_DELETE = handle_one  # noqa: N815
+
+            def log_message(self, *_: Any) -> None:
+                """Quiet."""
+
+        super().__init__(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+
+class Bms:
+    """Applies each webhook id once, as the specification asks, and checks the signature."""
+
+    def __init__(self, lost: int = 0) -> None:
+        self.lost, self.value, self.seen, self.requests = lost, 70.0, set[str](), 0
+
+    def __call__(self, request: Any, body: bytes) -> tuple[int, Any, dict[str, str]]:
+        self.requests += 1
+        try:
+            message = Webhook(SECRET).verify(body, dict(request.headers))
+        except Exception as error:
+            return 401, {"detail": str(error)}, {}
+        previous, duplicate = self.value, message["id"] in self.seen
+        self.seen.add(message["id"])
+        self.value = message["data"]["value"]
+        if self.lost:
+            self.lost -= 1
+            return 0, None, {}
+        return 200, {"applied": True, "previous": previous, "duplicate": duplicate}, {}
+
+
+def test_it_signs_and_asks_again_with_the_same_id(monkeypatch: Any) -> None:
+    monkeypatch.setattr(http, "BACKOFF_S", (0.0, 0.0, 0.0))
+    bms = Bms(lost=2)
+    server = Receiver(bms)
+    driver = WebhookDriver({"url": f"{server.url}/setpoints"}, SECRET)
+    result = driver.write(Order("crac-1.fan_speed_sp_pct", 85.0, "hp-1:0"))
+    server.shutdown()
+    assert (result.attempts, result.duplicate, bms.value, len(bms.seen)) == (3, True, 85.0, 1)
+
+
+@pytest.mark.parametrize(
+    ("secret", "said"), [("", "no signing secret"), ("whsec_AAAA", "refused .* with 401")]
+)
+def test_it_writes_nothing_without_the_right_key(secret: str, said: str) -> None:
+    bms = Bms()
+    server = Receiver(bms)
+    with pytest.raises(DriverError, match=said) as failed:
+        WebhookDriver({"url": server.url}, secret).write(Order("a.b", 1.0, "k:0"))
+    server.shutdown()
+    assert not failed.value.maybe_applied
+    assert bms.value == 70.0
+
+
+def test_it_does_not_take_an_empty_answer_for_a_confirmation() -> None:
+    server = Receiver(lambda *_: (200, {}, {}))
+    with pytest.raises(DriverError, match="without confirming") as failed:
+        WebhookDriver({"url": server.url}, SECRET).write(Order("a.b", 1.0, "k:0"))
+    server.shutdown()
+    assert failed.value.maybe_applied
+
+
+POINTS: dict[str, dict[str, Any]] = {
+    "fan.pct": {"register": 10, "type": "uint16", "scale": 10},
+    "supply.c": {"register": 20, "type": "float32"},
+    "run.cmd": {"register": 3, "kind": "coil"},
+}
+
+
+@pytest.fixture
+def controller() -> Iterator[dict[str, Any]]:
+    """A real Modbus TCP server; yields the driver's settings."""
+    started, loop = threading.Event(), asyncio.new_event_loop()
+    found: dict[str, Any] = {}
+
+    async def serve() -> None:
+        device = SimDevice(
+            1,
+            simdata=(
+                [SimData(0, values=[False] * 16, datatype=DataType.BITS)],
+                [SimData(0, values=[False] * 16, datatype=DataType.BITS)],
+                [SimData(0, values=[700] * 40, datatype=DataType.REGISTERS)],
+                [SimData(0, values=[0] * 4, datatype=DataType.REGISTERS)],
+            ),
+        )
+        server = ModbusTcpServer(device, address=("127.0.0.1", 0))
+        await server.listen()
+        found["server"] = server
+        sockets: Any = server.transport
+        found["port"] = sockets.sockets[0].getsockname()[1]
+        started.set()
+        await server.serving
+
+    thread = threading.Thread(target=lambda: loop.run_until_complete(serve()), daemon=True)
+    thread.start()
+    assert started.wait(10)
+    yield {"host": "127.0.0.1", "port": found["port"], "timeout_s": 1, "points": POINTS}
+    asyncio.run_coroutine_threadsafe(found["server"].shutdown(), loop).result(5)
+    thread.join(5)
+
+
+@pytest.mark.parametrize(
+    ("tag", "value", "previous"), [("fan.pct", 85.0, 70.0), ("run.cmd", 1.0, 0.0)]
+)
+def test_it_writes_registers_and_reads_them_back(
+    controller: dict[str, Any], tag: str, value: float, previous: float
+) -> None:
+    driver = ModbusDriver(controller)
+    first = driver.write(Order(tag, value, "k:0"))
+    assert (first.previous, first.read_back, first.duplicate) == (previous, value, False)
+    again = driver.write(Order(tag, value, "k:0"))
+    assert (again.read_back, again.duplicate) == (value, True)
+
+
+def test_it_writes_floats(controller: dict[str, Any]) -> None:
+    result = ModbusDriver(controller).write(Order("supply.c", 18.3, "k:0"))
+    assert result.read_back == pytest.approx(18.3, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("tag", "value", "said"),
+    [
+        ("fan.pct", 7000.0, "outside 0…65535"),
+        ("fan.pct", -1.0, "outside 0…65535"),
+        ("run.cmd", 0.5, "no coil value"),
+        ("nobody", 1.0, "has no register for nobody"),
+    ],
+)
+def test_it_refuses_what_a_register_cannot_hold(tag: str, value: float, said: str) -> None:
+    driver = ModbusDriver({"host": "127.0.0.1", "port": 1, "points": POINTS})
+    for act in (driver.plan, driver.write):
+        with pytest.raises(DriverError, match=said) as failed:
+            act(Order(tag, value, "k:0"))
+        assert not failed.value.maybe_applied
+
+
+def test_it_knows_that_nothing_went_out_when_nobody_listens(monkeypatch: Any) -> None:
+    monkeypatch.setattr("approvals.drivers.modbus.PAUSE_S", 0.0)
+    driver = ModbusDriver({"host": "127.0.0.1", "port": 1, "points": POINTS})
+    with pytest.raises(DriverError, match=r"cannot be reached.*nothing was written") as failed:
+        driver.write(Order("fan.pct", 80.0, "k:0"))
+    assert not failed.value.maybe_applied
+
+
+def test_it_repeats_the_controllers_exception(controller: dict[str, Any]) -> None:
+    settings = {**controller, "points": {"far.away": {"register": 5000}}}
+    with pytest.raises(DriverError, match="Modbus exception 2"):
+        ModbusDriver(settings).write(Order("far.away", 1.0, "k:0"))
+
+
+class Bmc:
+    """A Redfish service with one control, ETags, and answers that get lost."""
+
+    PATH = "/redfish/v1/Chassis/1/Controls/GpuPower"
+
+    def __init__(self, *, lost: int = 0, stale: bool = False) -> None:
+        self.value, self.version, self.lost, self.stale, self.patches = 700, 1, lost, stale, 0
+
+    def __call__(self, request: Any, body: bytes) -> tuple[int, Any, dict[str, str]]:
+        if request.path.endswith("/Sessions"):
+            location = "/redfish/v1/SessionService/Sessions/1"
+            return 201, {}, {"X-Auth-Token": "t", "Location": location}
+        if request.command == "DELETE":
+            return 204, {}, {}
+        if request.path != self.PATH:
+            links = {"Sessions": {"@odata.id": "/redfish/v1/SessionService/Sessions"}}
+            return 200, {"Links": links, "RedfishVersion": "1.18.0"}, {}
+        if request.command == "PATCH":
+            if self.stale or request.headers["If-Match"] != f'"{self.version}"':
+                return 412, {"error": {"message": "changed"}}, {}
+            self.patches += 1
+            self.value, self.version = json.loads(body)["SetPoint"], self.version + 1
+            if self.lost:
+                self.lost -= 1
+                return 0, None, {}
+        return 200, {"SetPoint": self.value}, {"ETag": f'"{self.version}"'}
+
+
+def _redfish(server: Receiver, path: str = Bmc.PATH) -> RedfishDriver:
+    points = {"gpu.limit": {"path": path, "property": "/SetPoint"}}
+    return RedfishDriver({"url": server.url, "username": "ops", "points": points}, "secret")
+
+
+def test_it_patches_with_the_etag_and_reads_back() -> None:
+    bmc = Bmc()
+    server = Receiver(bmc)
+    result = _redfish(server).write(Order("gpu.limit", 500.0, "k:0"))
+    server.shutdown()
+    assert (result.previous, result.read_back, bmc.value, bmc.patches) == (700, 500, 500, 1)
+
+
+def test_it_settles_a_lost_answer_by_reading(monkeypatch: Any) -> None:
+    monkeypatch.setattr("approvals.drivers.redfish.PAUSE_S", 0.0)
+    bmc = Bmc(lost=1)
+    server = Receiver(bmc)
+    result = _redfish(server).write(Order("gpu.limit", 500.0, "k:0"))
+    server.shutdown()
+    assert (result.attempts, bmc.patches, bmc.value) == (2, 1, 500)
+
+
+def test_it_does_not_overwrite_what_somebody_else_changed() -> None:
+    bmc = Bmc(stale=True)
+    server = Receiver(bmc)
+    with pytest.raises(DriverError, match="changed by somebody else") as failed:
+        _redfish(server).write(Order("gpu.limit", 500.0, "k:0"))
+    server.shutdown()
+    assert (bmc.value, failed.value.maybe_applied) == (700, False)
+
+
+@pytest.fixture
+def binding(db: None) -> DriverBinding:
+    return DriverBinding.objects.create(
+        name="bms",
+        driver="webhook",
+        pattern="crac-*",
+        settings={"url": "http://127.0.0.1:1/x"},
+        secret_name="bms",
+    )
+
+
+def test_it_picks_the_first_binding_that_fits(binding: DriverBinding, settings: Any) -> None:
+    settings.DRIVER_SECRETS = {"bms": SECRET}
+    DriverBinding.objects.create(
+        name="later", driver="plant", pattern="*", priority=200, is_dry_run=False
+    )
+    assert driver_for("crac-1.run_cmd").binding == "bms"
+    assert driver_for("rack-1-01.load_cap_pct").binding == "later"
+    DriverBinding.objects.update(is_active=False)
+    assert driver_for("crac-1.run_cmd").driver.name == "plant"
+
+
+def test_it_writes_nothing_by_a_dry_run(
+    binding: DriverBinding, make_proposal: MakeProposal, operator: Any, settings: Any
+) -> None:
+    settings.DRIVER_SECRETS = {"bms": SECRET}
+    proposal = make_proposal()
+    proposal_approve(proposal_id=proposal.pk, user=operator, digest=proposal.digest)
+    done = execution.execute(proposal_id=proposal.pk)
+    proposal.refresh_from_db()
+    assert (done.outcome, proposal.state) == (Outcome.REFUSED, ProposalState.FAILED)
+    assert "dry run, nothing was written: binding bms would send POST" in done.detail
+    assert Execution.objects.get(proposal=proposal).writes[0]["state"] == "planned"
+    with pytest.raises(DriverError, match="dry run"):
+        execution.send(Order("crac-4.run_cmd", 1.0, "k:0"))
+
+
+def test_it_says_before_the_first_write_that_a_driver_cannot(
+    binding: DriverBinding, make_proposal: MakeProposal, operator: Any, settings: Any
+) -> None:
+    settings.DRIVER_SECRETS = {}
+    proposal = make_proposal()
+    proposal_approve(proposal_id=proposal.pk, user=operator, digest=proposal.digest)
+    assert "no signing secret" in execution.execute(proposal_id=proposal.pk).detail
+
+
+def test_it_shows_the_plan_to_everybody_and_the_secret_to_nobody(
+    binding: DriverBinding, make_proposal: MakeProposal, viewer: Any, client_as: Any, settings: Any
+) -> None:
+    settings.DRIVER_SECRETS = {"bms": SECRET}
+    response = client_as(viewer).get(f"/api/v1/proposals/{make_proposal().pk}/dry-run")
+    assert response.status_code == 200
+    [write] = response.json()
+    assert (write["driver"], write["is_dry_run"], write["problem"]) == ("webhook", True, "")
+    assert "crac-4.run_cmd" in write["plan"][0]
+    assert SECRET not in response.content.decode()
+    assert client_as(viewer).get("/api/v1/proposals/999999/dry-run").status_code == 404
+
+
+def test_it_records_who_changed_a_binding(
+    binding: DriverBinding, admin: Any, client_as: Any
+) -> None:
+    form = {
+        "name": "bms", "driver": "webhook", "pattern": "crac-*", "priority": 5, "is_active": "on",
+        "settings": json.dumps({"url": "http://bms.example/x"}), "secret_name": "bms",
+    }  # fmt: skip
+    page = f"/admin/approvals/driverbinding/{binding.pk}/change/"
+    assert client_as(admin).post(page, form).status_code == 302
+    entry = AuditEntry.objects.get(event="driver.changed")
+    assert (entry.actor, entry.payload["is_dry_run"]) == ("admin", False)
+    form["settings"] = json.dumps({"url": "nowhere", "password": "x"})
+    assert client_as(admin).post(page, form).status_code == 200, "the form comes back with errors"
+
+
+@pytest.mark.parametrize(
+    ("driver", "settings", "said"),
+    [
+        ("webhook", {}, "'url' is a required property"),
+        ("modbus", {"host": "x", "points": {}}, "non-empty|too short|enough properties"),
+        ("redfish", {"url": "ftp://x", "username": "u", "points": {}}, "does not match"),
+    ],
+)
+def test_it_checks_settings_before_anything_uses_them(
+    driver: str, settings: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(ValidationError, match=said):
+        DriverBinding(name="x", driver=driver, pattern="*", settings=settings).clean()
