@@ -11,6 +11,7 @@ from unfold.admin import ModelAdmin
 
 from approvals.audit import audit_append
 from approvals.models import (
+    AgentAccess,
     AuditAnchor,
     AuditEntry,
     Decision,
@@ -135,3 +136,31 @@ def _audit_binding(request: HttpRequest, binding: Any, what: str) -> None:
             "is_active": binding.is_active,
         },
     )
+
+
+@admin.register(AgentAccess)
+class AgentAccessAdmin(ModelAdmin):
+    """Outside agents; `manage.py create_agent` issues their tokens, here they are ended."""
+
+    list_display = ("name", "account", "token_prefix", "expires_at", "revoked_at", "last_used_at")
+    list_select_related = ("account",)
+    actions = ("revoke",)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    @admin.action(description="Revoke the token")
+    def revoke(self, request: HttpRequest, queryset: Any) -> None:
+        """End the tokens of the chosen agents at once."""
+        from approvals.outside.access import agent_revoke
+
+        if not request.user.is_superuser:
+            return
+        for access in queryset.filter(revoked_at=None):
+            agent_revoke(access=access, user=request.user)  # type: ignore[arg-type]

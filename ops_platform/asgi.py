@@ -13,11 +13,12 @@ from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402
 from channels.security.websocket import AllowedHostsOriginValidator  # noqa: E402
 from django.conf import settings  # noqa: E402
 
+from approvals.outside.door import McpDoor  # noqa: E402
 from facilities.ingest.asgi import PushApp  # noqa: E402
 from facilities.services.processes import watch  # noqa: E402
 from ops_platform.routing import websocket_urlpatterns  # noqa: E402
 
-_push = PushApp(http, limit=settings.MAX_INGEST_BYTES)
+_push = McpDoor(PushApp(http, limit=settings.MAX_INGEST_BYTES))
 
 
 async def _recorded(scope: Any, receive: Any, send: Any) -> None:

@@ -1,5 +1,6 @@
 """Rows of the gate, one file per noun."""
 
+from approvals.models.agent import AgentAccess
 from approvals.models.audit import GENESIS, AuditAnchor, AuditEntry
 from approvals.models.binding import DriverBinding
 from approvals.models.execution import Effect, EffectVerdict, Execution, Outcome
@@ -9,6 +10,7 @@ from approvals.states import ProposalState, Risk
 
 __all__ = [
     "GENESIS",
+    "AgentAccess",
     "AuditAnchor",
     "AuditEntry",
     "Decision",

@@ -1,0 +1,1 @@
+"""Outside agents through the same door: they read, and propose; they never decide or write."""

@@ -1,0 +1,75 @@
+"""The MCP server: the tools of `tools.py` for any client that speaks the Model Context Protocol.
+
+Heavy to import, so the web process does it at the first request (`door.py`).
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Callable
+from typing import Any
+
+from channels.db import database_sync_to_async
+from mcp.server.mcpserver import Context, MCPServer
+from mcp.server.mcpserver.exceptions import ToolError
+from mcp_types import ToolAnnotations
+
+from approvals.errors import GateError
+from approvals.models import AgentAccess
+from approvals.outside.access import AGENT, agent_uses
+from approvals.outside.tools import READS, WRITES
+
+INSTRUCTIONS = (
+    "Read telemetry, alarms, procedures and predictions of a data centre, and propose actions. Every "
+    "proposal waits for a signature of a person; there is no tool that acts."
+)
+
+
+def _tool(function: Callable[..., Any]) -> Any:
+    """The function as MCP calls it: with the request's context instead of an account."""
+
+    async def call(ctx: Context[Any, Any], **arguments: Any) -> Any:
+        request: Any = ctx.request_context.request
+        access: AgentAccess = request.scope[AGENT]
+        try:
+            return await database_sync_to_async(_counted)(access, function, arguments)
+        except GateError as error:
+            raise ToolError(f"{error.code}: {error.detail}") from error
+
+    made: Any = call
+    own = inspect.signature(function)
+    made.__signature__ = own.replace(
+        parameters=[
+            inspect.Parameter("ctx", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=Context),
+            *list(own.parameters.values())[1:],
+        ]
+    )
+    made.__annotations__ = {
+        **{name: kind for name, kind in function.__annotations__.items() if name != "account"},
+        "ctx": Context,
+    }
+    return made
+
+
+def _counted(access: AgentAccess, function: Callable[..., Any], arguments: dict[str, Any]) -> Any:
+    asked = json.dumps(arguments, default=str)
+    agent_uses(access=access, what=f"mcp:{function.__name__}", facts={"asked": asked[:1000]})
+    return function(access.account, **arguments)
+
+
+def server() -> MCPServer:
+    """A server with every tool."""
+    made: MCPServer = MCPServer("holdpoint", title="Holdpoint", instructions=INSTRUCTIONS)
+    for function in (*READS, *WRITES):
+        reads = function in READS
+        made.add_tool(
+            _tool(function),
+            name=function.__name__,
+            description=" ".join((function.__doc__ or "").split()),
+            annotations=ToolAnnotations(
+                read_only_hint=reads, destructive_hint=False, open_world_hint=False
+            ),
+            structured_output=False,
+        )
+    return made
