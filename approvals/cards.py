@@ -90,6 +90,11 @@ class Card:
         return [item for item in self.proposal.evidence if item.get("kind") == "alarm"]
 
     @property
+    def experience(self) -> list[dict[str, Any]]:
+        """What happened the last times, from released outcome reports."""
+        return [item for item in self.proposal.evidence if item.get("kind") == "experience"]
+
+    @property
     def readings(self) -> list[dict[str, Any]]:
         return [item for item in self.proposal.evidence if item.get("kind") == "reading"]
 

@@ -30,6 +30,8 @@ BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     },
     "approvals-resume": {"task": "approvals.tasks.execute_orphans", "schedule": 10.0},
     "approvals-investigate": {"task": "approvals.tasks.investigate_open_alarms", "schedule": 10.0},
+    "approvals-anchor": {"task": "approvals.tasks.anchor_audit", "schedule": 900.0},
+    "approvals-outcomes": {"task": "approvals.tasks.report_outcomes", "schedule": 15.0},
 }
 
 
@@ -95,3 +97,19 @@ def investigate_open_alarms() -> int:
     for alarm_id in waiting:
         investigate_alarm.delay(alarm_id)
     return len(waiting)
+
+
+@shared_task
+def report_outcomes() -> int:
+    """Write the outcome reports of closed proposals that have none yet."""
+    from approvals.outcome import outcomes_submit
+
+    return outcomes_submit()
+
+
+@shared_task
+def anchor_audit() -> int:
+    """Anchor the finished days of the audit trail that have no anchor yet."""
+    from approvals.anchors import anchors_make
+
+    return len(anchors_make())

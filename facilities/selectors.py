@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
 
-from django.db.models import Case, Count, F, IntegerField, Q, QuerySet, Value, When
+from django.db.models import Case, Count, F, IntegerField, Max, Q, QuerySet, Value, When
+from django.db.models.functions import Coalesce, NullIf
 
-from facilities.models import Alarm, Asset, AssetLink, Hall, LatestReading, Quality
+from facilities.inventory import AssetName, Inventory, QuantityName, Reached, inventory
+from facilities.models import Alarm, AlarmRule, Asset, AssetLink, Hall, LatestReading, Quality
 from facilities.models.alarm import SEVERITY_ORDER
 from facilities.models.asset import AssetKind
 from facilities.series import MAX_SERIES_POINTS, Series, point_series, wall_series
@@ -19,17 +21,24 @@ from facilities.snapshots import Snapshot, SnapshotValue, snapshot
 __all__ = [
     "MAX_SERIES_POINTS",
     "AssetContext",
+    "AssetName",
     "CracOverview",
     "HallOverview",
+    "Inventory",
     "Neighbour",
     "PointValue",
+    "QuantityName",
     "RackOverview",
+    "Reached",
     "Series",
     "Snapshot",
     "SnapshotValue",
+    "alarm_subjects",
     "alarms",
     "asset_context",
     "hall_overview",
+    "inventory",
+    "kind_values",
     "latest_values",
     "open_alarms",
     "point_series",
@@ -122,12 +131,52 @@ class AssetContext:
     open_alarms: list[Alarm] = field(default_factory=list)
 
 
+class AlarmSubject(NamedTuple):
+    """What an alarm can be about: one rule, on one kind of asset."""
+
+    rule: str
+    asset_kind: str
+    asset_kind_name: str
+    severity: str
+    message: str
+    raised: int
+    last_raised: datetime | None
+
+
+def alarm_subjects(*, since: datetime) -> list[AlarmSubject]:
+    """Every enabled alarm rule, and every other that raised an alarm since then, with how often it
+    did. One query; most often raised first.
+    """
+    rows = (
+        AlarmRule.objects.annotate(
+            raised=Count("alarms", filter=Q(alarms__raised_at__gte=since)),
+            last=Max("alarms__raised_at"),
+            of_kind=Coalesce(NullIf("asset_kind", Value("")), "point__asset__kind"),
+        )
+        .filter(Q(enabled=True) | Q(raised__gt=0))
+        .order_by("-raised", "name")
+        .values_list("name", "of_kind", "severity", "message", "raised", "last")
+    )
+    names = dict(AssetKind.choices)
+    return [
+        AlarmSubject(rule, kind, str(names.get(kind, kind)), severity, message, raised, last)
+        for rule, kind, severity, message, raised, last in rows
+    ]
+
+
 def latest_values(*, tags: Iterable[str] | None = None) -> dict[str, PointValue]:
     """Latest value by tag (None: of every point). Points without a reading are left out."""
     rows = LatestReading.objects.all()
     if tags is not None:
         rows = rows.filter(point__tag__in=list(tags))
     return {value.tag: value for value in _point_values(rows)}
+
+
+def kind_values(*, kind: str, quantities: Iterable[str]) -> list[PointValue]:
+    """Latest values of some quantities of every asset of a kind, by tag. One query."""
+    return _point_values(
+        LatestReading.objects.filter(point__asset__kind=kind, point__quantity__in=list(quantities))
+    )
 
 
 def _point_values(rows: QuerySet[LatestReading]) -> list[PointValue]:

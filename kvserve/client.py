@@ -167,6 +167,30 @@ class LLMClient:
             vectors += [item.embedding for item in self._first_answer(ask).data]
         return vectors
 
+    def rerank(self, query: str, texts: Sequence[str], *, model: str) -> list[float]:
+        """How well each text answers the query, in the order of the texts, by `/v1/rerank`."""
+        body = {"model": model, "query": query, "documents": list(texts), "top_n": len(texts)}
+
+        def ask(url: str) -> Any:
+            return self._client(url).post("/rerank", body=body, cast_to=object)
+
+        answer = self._first_answer(ask)
+        try:
+            scores = {int(i["index"]): float(i["relevance_score"]) for i in answer["results"]}
+        except (KeyError, TypeError, ValueError) as error:
+            raise LLMRefused(f"/v1/rerank answered in another form: {error!r}") from error
+        if scores.keys() != set(range(len(texts))):
+            raise LLMRefused(f"/v1/rerank scored {len(scores)} of {len(texts)} texts")
+        return [scores[index] for index in range(len(texts))]
+
+    def model_name(self) -> str:
+        """The model asked of the server that is tried next: the one that answered last. Raises
+        LLMUnavailable where it must be looked up and the server does not answer."""
+        try:
+            return self._model(self._order()[0][1])
+        except Exception as error:
+            raise _translated(error, self._order()[0][1]) from error
+
     def ready(self) -> Readiness:
         """Whether some server can answer now; never raises."""
         details = []

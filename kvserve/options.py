@@ -17,6 +17,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--served-model-name", help="name to answer to (default: the file's name)")
     add("--embedder", default="all-MiniLM-L6-v2", choices=["all-MiniLM-L6-v2", "none"])
+    add(
+        "--embedder-dir",
+        type=Path,
+        help="each folder in it that sentence-transformers saved is served under its name, loaded"
+        " at its first request (default: embedders in the data dir)",
+    )
+    add(
+        "--reranker",
+        type=Path,
+        help="folder that sentence-transformers' CrossEncoder saved, for /v1/rerank (default: none)",
+    )
     add("--host", default="127.0.0.1", help="address to bind (default: %(default)s)")
     add("--port", type=int, default=8100, help="port to bind (default: %(default)s)")
     add(

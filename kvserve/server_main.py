@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import uvicorn
 
     from kvserve.api.service import Service
+    from kvserve.reranker import Reranker
 
 log = logging.getLogger("kvserve")
 
@@ -72,8 +73,21 @@ def _new_service(options: argparse.Namespace, models_dir: Path) -> "Service":
         embedder,
         models_dir=models_dir if options.swap_models else None,
         lora_dir=options.lora_dir or models_dir.parent / "adapters",
+        reranker=_reranker(options.reranker),
+        embedder_dir=options.embedder_dir or models_dir.parent / "embedders",
         turn_s=options.model_turn_s,
     )
+
+
+def _reranker(folder: Path | None) -> "Reranker | None":
+    """The cross-encoder of a folder, not loaded. Raises OSError where there is none."""
+    from kvserve.reranker import Reranker
+
+    if folder is None:
+        return None
+    if not (folder / "config.json").is_file():
+        raise FileNotFoundError(f"--reranker {folder}: no config.json there, so no saved model")
+    return Reranker(folder)
 
 
 def _new_server(service: "Service", api_key: str) -> "uvicorn.Server":

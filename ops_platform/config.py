@@ -28,6 +28,8 @@ VARIABLES: dict[str, str] = {
     "OPS_LLM_ANSWERS": "`write`: the model's checked sentences lead; `quote`: the documents' own words do; `auto` (default): measured.",
     "OPS_ENERGY_PRICE": "Price of a kilowatt-hour, such as `0.28 EUR`, for the engine page (default: no cost shown).",
     "OPS_EMBED_URL": "OpenAI-compatible embedding servers (default: the same as OPS_LLM_URL).",
+    "OPS_RERANK_URL": "Servers with `/v1/rerank`, comma separated (default: kvserve with OPS_RERANK_MODEL).",
+    "OPS_RERANK_MODEL": "Cross-encoder: a saved folder, or its name at OPS_RERANK_URL (default: none).",
     "OPS_SECRET_KEY": "Django's signing key; required in production.",
     "OPS_ALLOWED_HOSTS": "Comma-separated host names that the web process answers to.",
     "OPS_DEBUG": "`true` shows tracebacks in the browser; never in production.",
@@ -106,6 +108,8 @@ class Config:
     llm_model: str
     llm_answers: str
     embed_urls: list[str]
+    rerank_urls: list[str]
+    rerank_model: str
     secret_key: str
     allowed_hosts: list[str]
     debug: bool
@@ -135,6 +139,17 @@ class Config:
     embedded_llm: bool
     secret_key_is_ephemeral: bool
 
+    @property
+    def reranker_folder(self) -> Path | None:
+        """The folder that OPS_RERANK_MODEL names, or None where it is a name or unset."""
+        folder = Path(self.rerank_model).resolve() if self.rerank_model else None
+        return folder if folder and folder.is_dir() else None
+
+    @property
+    def reranker_name(self) -> str:
+        """What a reranker is asked for by; kvserve answers to its folder's name."""
+        return self.reranker_folder.name if self.reranker_folder else self.rerank_model
+
 
 def read_secret(data_dir: Path, name: str) -> str:
     """Return a secret that `up` generated under `DATA_DIR/secrets`, or an empty string."""
@@ -151,6 +166,13 @@ def _recorded_port(data_dir: Path) -> int:
         return int(json.loads((data_dir / "runtime.json").read_text())["port"])
     except (OSError, ValueError, KeyError, TypeError):
         return DEFAULT_PORT
+
+
+def _rerank_urls(env: environ.Env, own: list[str]) -> list[str]:
+    """The rerankers; the embedded kvserve where OPS_RERANK_MODEL is a folder it can load."""
+    urls = _urls(env.str("OPS_RERANK_URL", default=""))
+    model = env.str("OPS_RERANK_MODEL", default="").strip()
+    return urls or (own if model and Path(model).is_dir() else [])
 
 
 def _urls(raw: str) -> list[str]:
@@ -247,6 +269,8 @@ def load(environment: Mapping[str, str]) -> Config:
             llm_model=env.str("OPS_LLM_MODEL", default=""),
             llm_answers=_llm_answers(env.str("OPS_LLM_ANSWERS", default="auto")),
             embed_urls=_urls(env.str("OPS_EMBED_URL", default="")) or llm_urls or llm_default,
+            rerank_urls=_rerank_urls(env, llm_default if embedded[2] else []),
+            rerank_model=env.str("OPS_RERANK_MODEL", default="").strip(),
             secret_key=secret_key or secrets.token_urlsafe(48),
             allowed_hosts=env.list(
                 "OPS_ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"]

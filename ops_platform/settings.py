@@ -28,6 +28,8 @@ LLM_URLS = CONFIG.llm_urls
 LLM_MODEL = CONFIG.llm_model
 LLM_ANSWERS = CONFIG.llm_answers
 EMBED_URLS = CONFIG.embed_urls
+RERANK_URLS = CONFIG.rerank_urls
+RERANK_MODEL = CONFIG.reranker_name
 EMBED_MODEL = "all-MiniLM-L6-v2"
 PLANT_URL = CONFIG.plant_url
 PLANT_TOKEN = CONFIG.plant_token
@@ -176,7 +178,10 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
 }
 
 REST_FRAMEWORK = {
-    "DEFAULT_AUTHENTICATION_CLASSES": ["rest_framework.authentication.SessionAuthentication"],
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "rest_framework.authentication.SessionAuthentication",
+        "approvals.outside.rest.AgentAuthentication",
+    ],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",

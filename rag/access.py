@@ -1,14 +1,18 @@
 """Who may read which collection; every query on documents and passages goes through a Reader.
 
 A collection without groups is open to everybody who is signed in. One with groups is read by
-their members only. The rule is applied inside the queries (`scope_sql`, `collections_of`), never
-by filtering what they returned.
+their members, and by members of a higher role where the group is a role: roles nest, so a
+supervisor reads what operators read (`settings.ROLE_ORDER`). The rule is applied inside the queries
+(`scope_sql`, `collections_of`), never by filtering what they returned, and groups are looked up at
+every request: a group taken away counts from the next search on.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from django.db.models import Q, QuerySet
+from django.conf import settings
+from django.contrib.auth.models import Group
+from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from rag.models import Collection
 
@@ -16,19 +20,23 @@ from rag.models import Collection
 @dataclass(frozen=True)
 class Reader:
     """On whose behalf documents are read. The default reads open collections only; it is what
-    the system itself (the agent, the gap report) uses."""
+    the system itself (the agent, the gap report) uses. `who` is the user's name, for logs."""
 
     group_ids: frozenset[int] = frozenset()
     sees_all: bool = False
+    who: str = field(default="", compare=False)
 
     @classmethod
     def of(cls, user: Any) -> "Reader":
         """The reader that a signed-in user is; superusers read everything. One query."""
         if user.is_superuser:
-            return cls(sees_all=True)
+            return cls(sees_all=True, who=user.get_username())
         if not user.is_authenticated:
             return cls()
-        return cls(frozenset(user.groups.values_list("pk", flat=True)))
+        mine = Group.objects.filter(pk=OuterRef("pk"), user=user)
+        known = Group.objects.filter(Q(user=user) | Q(name__in=settings.ROLE_ORDER))
+        rows = known.annotate(is_mine=Exists(mine)).values_list("pk", "name", "is_mine").distinct()
+        return cls(_with_lower_roles(list(rows)), who=user.get_username())
 
     @property
     def key(self) -> str:
@@ -37,6 +45,15 @@ class Reader:
 
 
 OPEN_ONLY = Reader()
+
+
+def _with_lower_roles(groups: list[tuple[int, str, bool]]) -> frozenset[int]:
+    """Ids of the own groups, and of the roles below the highest own one."""
+    order = {name: rank for rank, name in enumerate(settings.ROLE_ORDER)}
+    highest = max((order.get(name, -1) for _, name, is_mine in groups if is_mine), default=-1)
+    return frozenset(
+        key for key, name, is_mine in groups if is_mine or order.get(name, highest + 1) <= highest
+    )
 
 
 def collections_of(reader: Reader) -> QuerySet[Collection]:

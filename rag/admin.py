@@ -3,13 +3,23 @@
 from django.contrib import admin
 from unfold.admin import ModelAdmin
 
-from rag.models import ChatMessage, ChatSession, Collection, Document, Passage, Revision
+from rag.models import Collection, Document, Passage, Revision
 
 
 @admin.register(Collection)
 class CollectionAdmin(ModelAdmin):
-    list_display = ("name", "slug")
+    list_display = ("name", "slug", "readers")
     search_fields = ("name", "slug")
+    filter_horizontal = ("groups",)
+
+    @admin.display(description="read by")
+    def readers(self, collection: Collection) -> str:
+        """The groups that read it."""
+        return ", ".join(group.name for group in collection.groups.all()) or "everybody"
+
+    def get_queryset(self, request):  # type: ignore[no-untyped-def]
+        """With the groups, in one query more."""
+        return super().get_queryset(request).prefetch_related("groups")
 
 
 @admin.register(Document)
@@ -43,18 +53,4 @@ class PassageAdmin(ModelAdmin):
         return super().get_queryset(request).defer("tsv")
 
 
-@admin.register(ChatSession)
-class ChatSessionAdmin(ModelAdmin):
-    list_display = ("title", "user", "updated_at")
-    search_fields = ("title", "user__username")
-    readonly_fields = ("user", "created_at", "updated_at")
-    list_select_related = ("user",)
-
-
-@admin.register(ChatMessage)
-class ChatMessageAdmin(ModelAdmin):
-    list_display = ("session", "role", "text", "mode", "grounded", "created_at")
-    list_filter = ("role", "mode", "grounded")
-    search_fields = ("text",)
-    readonly_fields = ("session", "role", "text", "mode", "citations", "grounded", "degraded")
-    list_select_related = ("session",)
+from rag import admin_chat, admin_evaluation, admin_growth, admin_intake  # noqa: E402, F401 - registers their models

@@ -9,3 +9,9 @@ class RagConfig(AppConfig):
     name = "rag"
     default_auto_field = "django.db.models.BigAutoField"
     verbose_name = "Knowledge"
+
+    def ready(self) -> None:
+        """Register the chat's reading tools."""
+        from rag.chat.live import register_all
+
+        register_all()

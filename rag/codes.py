@@ -10,6 +10,7 @@ _GLUED = re.compile(r"[A-Za-z0-9]+(?:[-_./][A-Za-z0-9]+)*")
 _SPACED = re.compile(r"\b([A-Za-z]{2,12})[\s ]+((?:[A-Z]\d{0,2}|\d{1,4}))\b(?![.,]\d|\s?%|\s?°)")
 _SPACED_ANY_CASE = re.compile(r"\b([A-Za-z]{2,12})\s+(\d{1,4})\b(?![.,]\d|\s?%|\s?°)")
 _RUNS = re.compile(r"[a-z]+|\d+")
+_LISTED = r"\d{1,4}\b(?:\s*(?:,|and|or|/|&)\s*){0,2}"
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _CAMEL_WORD = re.compile(r"\b(?:[A-Z][a-z0-9]*){2,}[A-Za-z0-9]*\b")
 _STOP_WORDS = """
@@ -36,6 +37,12 @@ def _is_code(token: str) -> bool:
     return has_letter and "-" in token and len(tail) == 1
 
 
+def _may_be_named(match: re.Match[str]) -> bool:
+    """Whether a word and what follows it may be a name: not `at 5`, and not `may I`."""
+    word, number = match.groups()
+    return word.lower() not in _NOT_A_NAME and (number != "I" or word.isupper())
+
+
 def codes(text: str, *, strict: bool = False) -> list[str]:
     """The normalised codes of a text, without repeats, in order of appearance.
 
@@ -54,9 +61,30 @@ def codes(text: str, *, strict: bool = False) -> list[str]:
     for pattern in (_SPACED, _SPACED_ANY_CASE):
         for match in pattern.finditer(text):
             word = match.group(1)
-            if word.lower() not in _NOT_A_NAME and (word.isupper() or not strict):
+            if _may_be_named(match) and (word.isupper() or not strict):
                 found[normalise(f"{word} {match.group(2)}")] = None
     return [code for code in found if len(code) <= 80]
+
+
+def mentions(code: str, text: str) -> bool:
+    """Whether a text names a normalised code: as such, in a list or in a range.
+
+    `XID 63, 64 and 74` names `xid-74`; `srv-01 to srv-16` names `srv-5`.
+    """
+    if code in codes(text):
+        return True
+    family, _, number = code.rpartition("-")
+    if not family or not number.isdigit():
+        return False
+    name = r"[-_\s]?".join(re.escape(part) for part in family.split("-"))
+    for match in re.finditer(rf"\b{name}s?[-_\s]?((?:{_LISTED}){{1,40}})", text, re.IGNORECASE):
+        if int(number) in {int(found) for found in re.findall(r"\d+", match.group(1))}:
+            return True
+    ranged = rf"\b{name}[-_\s]?0*(\d+)\s*(?:to|-|–|…|until|through)\s*(?:{name}[-_\s]?)?0*(\d+)\b"
+    return any(
+        int(first) <= int(number) <= int(last)
+        for first, last in re.findall(ranged, text, re.IGNORECASE)
+    )
 
 
 def tag_candidates(text: str) -> list[str]:
@@ -72,7 +100,7 @@ def tag_candidates(text: str) -> list[str]:
                 raw[token.lower()] = None
     for pattern in (_SPACED, _SPACED_ANY_CASE):
         for match in pattern.finditer(text):
-            if match.group(1).lower() not in _NOT_A_NAME:
+            if _may_be_named(match):
                 raw[f"{match.group(1)}-{match.group(2)}".lower()] = None
     found: dict[str, None] = {}
     for token in raw:

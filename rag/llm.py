@@ -8,6 +8,7 @@ from django.conf import settings
 
 if TYPE_CHECKING:
     from kvserve.client import LLMClient
+    from rag.models import EmbeddingModel
 
 ANSWER_TIMEOUT_S = 120.0
 EMBED_TIMEOUT_S = 10.0
@@ -26,13 +27,53 @@ def llm_client() -> "LLMClient":
     return _client(tuple(settings.LLM_URLS), settings.LLM_MODEL, ANSWER_TIMEOUT_S)
 
 
-def embed_queries(texts: Sequence[str]) -> list[list[float]]:
-    """Embed short texts through `/v1/embeddings`: unit vectors, shape (len(texts), 384).
+def embed_queries(
+    texts: Sequence[str], *, model: "EmbeddingModel | None" = None
+) -> list[list[float]]:
+    """Embed short texts through `/v1/embeddings` by the serving model (or the given one).
 
-    Raises `kvserve.client.LLMUnavailable` when no server answers.
+    Returns unit vectors of shape (len(texts), model.dimensions). A search passes the model whose
+    vectors it compares with, so that a switch between the two cannot mix models. Raises
+    `kvserve.client.LLMUnavailable` when no server answers and `LLMRefused` when none serves that
+    model; `embedding_problem` says it in one sentence.
     """
-    client = _client(tuple(settings.EMBED_URLS), settings.EMBED_MODEL, EMBED_TIMEOUT_S)
-    return [_unit(vector) for vector in client.embed(list(texts), model=settings.EMBED_MODEL)]
+    from kvserve.client import LLMRefused
+    from rag.intake.embedding import serving_model
+
+    wanted = model or serving_model()
+    # The bundled model may have another name at a foreign server.
+    is_bundled = not wanted.path and not wanted.url
+    name = settings.EMBED_MODEL if is_bundled else wanted.name
+    urls = (wanted.url,) if wanted.url else tuple(settings.EMBED_URLS)
+    vectors = _embed(urls, texts, name)
+    if vectors and len(vectors[0]) != wanted.dimensions:
+        raise LLMRefused(
+            f"the server's '{name}' gives {len(vectors[0])} dimensions, but the passages have "
+            f"{wanted.dimensions}"
+        )
+    return vectors
+
+
+def embed_at(url: str, texts: Sequence[str], *, model: str) -> list[list[float]]:
+    """Embed texts at one server; errors as `embed_queries`."""
+    return _embed((url,), texts, model)
+
+
+def embedding_problem(error: Exception) -> str:
+    """What an answer says when the query could not be embedded."""
+    from kvserve.client import LLMRefused
+
+    if isinstance(error, LLMRefused):
+        return (
+            "The embedding server does not serve the model that the documents were embedded by; "
+            "found by full text only (docs/embedding-models.md)."
+        )
+    return "The embedding server does not answer; found by full text only."
+
+
+def _embed(urls: tuple[str, ...], texts: Sequence[str], name: str) -> list[list[float]]:
+    client = _client(urls, name, EMBED_TIMEOUT_S)
+    return [_unit(vector) for vector in client.embed(list(texts), model=name)]
 
 
 def _unit(vector: Sequence[float]) -> list[float]:

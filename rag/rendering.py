@@ -17,6 +17,7 @@ _TAGS = {
     "ol", "p", "pre", "s", "strong", "table", "tbody", "td", "th", "thead", "tr", "ul",
 }  # fmt: skip
 _CALLOUT = re.compile(r"<p><strong>(Verify|Warning|Caution|Hold point)\b")
+_TABLE_RULE = re.compile(r"^\|(?:\s*:?-{3,}:?\s*\|)+\s*$")
 _ATTRIBUTES = {"a": {"href"}, "ol": {"start"}}
 
 
@@ -36,10 +37,7 @@ def passage_html(*, text: str, markup: str) -> SafeString:
     if markup == "markdown":
         rendered = _markdown().render(text)
     else:
-        paragraphs = re.split(r"\n\s*\n", text)
-        rendered = "".join(
-            f"<p>{escape(piece).replace(chr(10), '<br>')}</p>" for piece in paragraphs
-        )
+        rendered = "".join(_plain_html(piece) for piece in re.split(r"\n\s*\n", text))
     clean = nh3.clean(
         rendered,
         tags=_TAGS,
@@ -50,6 +48,26 @@ def passage_html(*, text: str, markup: str) -> SafeString:
     )
     marked = _CALLOUT.sub(_callout, clean)
     return mark_safe(marked)  # noqa: S308  (sanitised by nh3; the classes are fixed words)
+
+
+def _plain_html(piece: str) -> str:
+    """A paragraph of plain text with its line breaks; the tables that readers of PDF and Word
+    write as Markdown become tables."""
+    parts, lines = [], piece.split("\n")
+    while lines:
+        rows = next((n for n, line in enumerate(lines) if not line.startswith("|")), len(lines))
+        if rows > 1 and _TABLE_RULE.match(lines[1]):
+            parts.append(_markdown().render("\n".join(lines[:rows])))
+        else:
+            later = (
+                n
+                for n in range(1, len(lines) - 1)
+                if lines[n].startswith("|") and _TABLE_RULE.match(lines[n + 1])
+            )
+            rows = next(later, len(lines))
+            parts.append(f"<p>{escape(chr(10).join(lines[:rows])).replace(chr(10), '<br>')}</p>")
+        lines = lines[rows:]
+    return "".join(parts)
 
 
 def _callout(match: re.Match[str]) -> str:

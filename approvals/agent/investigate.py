@@ -11,6 +11,7 @@ from django.db.models import F, Q
 from django.utils import timezone
 
 from approvals.agent.choose import MAX_OPTIONS
+from approvals.agent.experience import past_outcomes
 from approvals.agent.moved import find_moved
 from approvals.agent.propose import propose_or_attach
 from approvals.agent.rank import Candidate, ranked
@@ -152,8 +153,15 @@ def _look(alarm: Alarm, timeline: Timeline) -> Conclusion:
     usable = predict(situation, usable, timeline)
     voted, with_model = vote(situation, sentences, ranked(usable)[:MAX_OPTIONS], timeline)
     best = decide(voted, with_model, timeline)
+    experience = past_outcomes(best=best, alarm=alarm, timeline=timeline)
     with timeline.step("propose", "Put it in front of people", action=best.title) as step:
-        made = propose_or_attach(best=best, alarm=alarm, situation=situation, sentences=sentences)
+        made = propose_or_attach(
+            best=best,
+            alarm=alarm,
+            situation=situation,
+            sentences=sentences,
+            experience=experience,
+        )
         step.output = {"proposal": made.proposal_id, "attached": made.attached}
     without = "" if with_model else " (without model)"
     if made.attached:

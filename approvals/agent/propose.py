@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 from django.db import connection, transaction
 
@@ -25,7 +26,12 @@ class Made(NamedTuple):
 
 
 def propose_or_attach(
-    *, best: Candidate, alarm: Alarm, situation: Situation, sentences: list[str]
+    *,
+    best: Candidate,
+    alarm: Alarm,
+    situation: Situation,
+    sentences: list[str],
+    experience: Sequence[dict[str, Any]] = (),
 ) -> Made:
     """Propose `best`, unless a proposal is open for the hall: alarms of one cause make one
     proposal.
@@ -47,6 +53,7 @@ def propose_or_attach(
             evidence=[
                 explain.alarm_evidence(alarm),
                 *explain.reading_evidence(situation, explain.telling_tags(best, alarm, situation)),
+                *experience,
             ],
             alarm_id=alarm.pk,
             prediction=dict(best.prediction or {}),

@@ -97,7 +97,7 @@ class TestWithoutModel:
         found = Investigation.objects.get()
         names = [step["step"] for step in found.timeline]
         assert names[:3] == ["gather", "correlate", "enumerate"]
-        assert names[-3:] == ["ask_model", "decide", "propose"]
+        assert names[-4:] == ["ask_model", "decide", "experience", "propose"]
         assert "retrieve" in names
         asked = next(step for step in found.timeline if step["step"] == "ask_model")
         assert not asked["ok"]

@@ -3,7 +3,17 @@
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 
-from kvserve.api import adapters, blocks, chat, completions, embeddings, errors, models, system
+from kvserve.api import (
+    adapters,
+    blocks,
+    chat,
+    completions,
+    embeddings,
+    errors,
+    models,
+    rerank,
+    system,
+)
 from kvserve.api.body_limit import BodyLimit
 from kvserve.api.entry import LeaveModel
 from kvserve.api.generation import EngineError
@@ -15,7 +25,7 @@ def create_app(service: Service, *, api_key: str = "") -> FastAPI:
     """Routes, error shape and body limit; the caller starts and stops the service."""
     app = FastAPI(title="kvserve", docs_url=None, redoc_url=None)
     app.state.service = service
-    for module in (chat, completions, embeddings, system, blocks, adapters, models):
+    for module in (chat, completions, embeddings, rerank, system, blocks, adapters, models):
         app.include_router(module.router)
     errors.install(app)
 

@@ -26,8 +26,7 @@ def _cards(service: Service) -> list[dict[str, Any]]:
     for name in models:
         for module in catalogue.adapters.get(name, {}).values():
             cards.append(_card(module.name, root=str(module.path.name), parent=name))
-    if service.embedder is not None:
-        cards.append(_card(service.embedder.model_name))
+    cards += [_card(name) for name in service.embedders.names]
     return cards
 
 

@@ -4,10 +4,12 @@ from pathlib import Path
 
 from kvserve.api.errors import UnknownModel
 from kvserve.embedder import Embedder
+from kvserve.embedders import Embedders
 from kvserve.engine.engine import Engine
 from kvserve.engine.state import LoadState
-from kvserve.errors import NotReady
+from kvserve.errors import NotReady, RequestRefused
 from kvserve.observe.block_map import BlockMap
+from kvserve.reranker import Reranker
 from kvserve.text.chat_template import ChatTemplate
 from kvserve.text.tokenizer import Tokenizer
 from kvserve.weights.catalogue import Catalogue
@@ -17,7 +19,8 @@ from kvserve.weights.model_pool import TURN_S, ModelPool
 class Service:
     """The engine and, unless disabled, the embedder.
 
-    Models of `models_dir` may be swapped in, adapters of `lora_dir` loaded; None allows neither.
+    Models of `models_dir` may be swapped in, adapters of `lora_dir` and embedders of
+    `embedder_dir` loaded; None allows neither.
     """
 
     def __init__(
@@ -27,9 +30,13 @@ class Service:
         *,
         models_dir: Path | None = None,
         lora_dir: Path | None = None,
+        embedder_dir: Path | None = None,
+        reranker: Reranker | None = None,
         turn_s: float = TURN_S,
     ) -> None:
         self.embedder = embedder
+        self.embedders = Embedders(embedder, folder=embedder_dir)
+        self.reranker = reranker
         self.lora_dir = lora_dir
         self.catalogue = Catalogue(engine.model_name, engine.config, models_dir=models_dir)
         self.pool = ModelPool(engine, new_engine=self._new_engine, turn_s=turn_s)
@@ -71,7 +78,7 @@ class Service:
         catalogue = self.catalogue
         models = list(catalogue.models())
         adapters = [name for model in models for name in catalogue.adapters.get(model, {})]
-        return [*models, *adapters, *([self.embedder.model_name] if self.embedder else [])]
+        return [*models, *adapters, *self.embedders.names]
 
     def find_llm(self, name: str) -> str:
         """The model that `name` means, its own or an adapter's name; empty means the default.
@@ -99,11 +106,27 @@ class Service:
             NotReady: started without one.
             UnknownModel: it has another name.
         """
-        if self.embedder is None:
+        found = self.embedders.find(name)
+        if found is None and self.embedder is None:
             raise NotReady("this server was started with --embedder none")
-        if name and name.lower() != self.embedder.model_name.lower():
+        if found is None:
             raise self._unknown(name)
-        return self.embedder
+        return found
+
+    def require_reranker(self, name: str) -> Reranker:
+        """The reranker, whatever name it was asked for by: there is one.
+
+        Raises:
+            RequestRefused: started without one.
+            UnknownModel: it has another name.
+        """
+        if self.reranker is None:
+            raise RequestRefused("this server was started without --reranker", param="model")
+        if name not in ("", self.reranker.model_name):
+            raise UnknownModel(
+                f"the model '{name}' is not served for this; served: {self.reranker.model_name}"
+            )
+        return self.reranker
 
     def _unknown(self, name: str) -> UnknownModel:
         return UnknownModel(
@@ -143,9 +166,12 @@ class Service:
         self.pool.engine.start()
         if self.embedder is not None:
             self.embedder.start()
+        if self.reranker is not None:
+            self.reranker.start()
 
     def stop(self) -> None:
         """Ask both threads to end. Safe in a signal handler."""
         self.pool.stop()
-        if self.embedder is not None:
-            self.embedder.stop()
+        self.embedders.stop()
+        if self.reranker is not None:
+            self.reranker.stop()

@@ -28,6 +28,7 @@ def child_environment(config: Config) -> dict[str, str]:
         "OPS_REDIS_URL": config.redis_url,
         "OPS_LLM_URL": ",".join(config.llm_urls),
         "OPS_EMBED_URL": ",".join(config.embed_urls),
+        "OPS_RERANK_URL": ",".join(config.rerank_urls),
         "OPS_PLANT_URL": config.plant_url,
         "OPS_PLANT_TOKEN": config.plant_token,
         "OPS_DEMO_MODE": str(config.demo_mode).lower(),
@@ -63,11 +64,15 @@ def redis(config: Config) -> Service:
     return Service("redis", server.command(), stage=3, ready=server.accepts_connections)
 
 
+def _reranker(config: Config) -> list[str]:
+    return ["--reranker", str(config.reranker_folder)] if config.reranker_folder else []
+
+
 def kvserve(config: Config) -> Service:
     port = config.ports.kvserve
     return Service(
         name="kvserve",
-        command=python(MANAGE, "kvserve", "--port", str(port)),
+        command=python(MANAGE, "kvserve", "--port", str(port), *_reranker(config)),
         stage=3,
         ready=lambda: answers(f"http://127.0.0.1:{port}/health"),
         stop_timeout_s=2.0,

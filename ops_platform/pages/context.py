@@ -43,6 +43,11 @@ NAVIGATION: list[tuple[str, list[tuple[str, str, str, str]]]] = [
         "Knowledge and proof",
         [
             ("library", "Library", "/library/", "book-open"),
+            ("imports", "Imports", "/knowledge/imports/", "file-input"),
+            ("gaps", "Gaps", "/knowledge/gaps/", "puzzle"),
+            ("reports", "Outcome reports", "/knowledge/reports/", "notebook-pen"),
+            ("bench", "Test bench", "/knowledge/bench/", "flask-conical"),
+            ("evaluation", "Evaluation", "/knowledge/evaluation/", "chart-line"),
             ("audit", "Audit trail", "/audit/", "shield-check"),
             ("engine", "Engine", "/engine/", "cpu"),
         ],

@@ -1,27 +1,23 @@
 """Live readings as a source: what the points named in a question report right now."""
 
-import datetime as dt
-import re
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import ObjectDoesNotExist
 from django.utils import timezone
 
 from rag.answers.grounding import content_words
+from rag.chat.live.show import value_fact
+from rag.chat.quantities import is_made
 from rag.codes import tag_candidates
 
 if TYPE_CHECKING:
-    from facilities.selectors import AssetContext, PointValue
+    from facilities.selectors import AssetContext
 
 MAX_ASSETS = 3
 MAX_VALUES = 12
-STALE_AFTER_S = 60
 
-# UCUM codes as people write them.
-_UNITS = {"Cel": "°C", "1": "", "m3/s": "m³/s", "L/s": "L/s", "[ppm]": "ppm"}
-# QARTOD flags, as facilities stores them.
-_QUALITY = {1: "good", 2: "not evaluated", 3: "suspect", 4: "failed", 9: "missing"}
 _SUFFIXES = {
     "c": "temperature", "w": "", "pct": "", "pa": "", "lps": "", "v": "", "a": "", "s": "", "va": "",
 }  # fmt: skip
@@ -43,6 +39,14 @@ class LiveFacts:
         """All lines, as put before the model."""
         return "\n".join(self.lines)
 
+    @classmethod
+    def of_result(cls, result: Mapping[str, Any]) -> "LiveFacts | None":
+        """A chat tool's facts as the live source, or None where it found none."""
+        lines = tuple(str(fact) for fact in result.get("facts", ()))[:MAX_VALUES]
+        if not lines:
+            return None
+        return cls(tuple(str(tag) for tag in result.get("assets", ())), lines, is_asked_for=False)
+
 
 def live_facts(*, question: str) -> LiveFacts | None:
     """Current values and open alarms of the assets that the question names, or None.
@@ -53,9 +57,10 @@ def live_facts(*, question: str) -> LiveFacts | None:
     if not contexts:
         return None
     asked = set(content_words(question))
-    values = [value for context in contexts for value in context.values]
+    values = [v for context in contexts for v in context.values if not is_made(v.quantity)]
     named = [value for value in values if _is_named(value.quantity, asked)]
-    lines = [_value_line(value) for value in (named or values)[:MAX_VALUES]]
+    now = timezone.now()
+    lines = [value_fact(value, now) for value in (named or values)[:MAX_VALUES]]
     for context in contexts:
         lines += [
             f"Open alarm on {context.asset.tag}: {alarm.message} ({alarm.severity}, since "
@@ -105,28 +110,3 @@ def describe_quantity(quantity: str) -> str:
     words = parts[:-1] if tail is not None else parts
     named = [_WORDS.get(word, word) for word in words] + [tail or ""]
     return " ".join(word for word in named if word)
-
-
-def _value_line(value: "PointValue") -> str:
-    unit = _UNITS.get(value.unit, value.unit)
-    if not unit and value.value in (0.0, 1.0):
-        shown = "yes (1)" if value.value else "no (0)"
-    else:
-        shown = f"{value.value:.4g} {unit}".strip()
-    age_s = (timezone.now() - value.ts).total_seconds()
-    stale = f", {_age(age_s)} old" if age_s > STALE_AFTER_S else ""
-    quality = _QUALITY.get(value.quality, str(value.quality))
-    at = value.ts.astimezone(dt.UTC)
-    day = f"{at:%Y-%m-%d} " if age_s > 86_400 else ""
-    asset = re.sub(r"\.[^.]+$", "", value.tag)
-    return (
-        f"{asset} {describe_quantity(value.quantity)} is {shown} "
-        f"({value.tag} at {day}{at:%H:%M:%S} UTC{stale}, quality {quality})."
-    )
-
-
-def _age(seconds: float) -> str:
-    for size, name in ((86_400, "d"), (3_600, "h"), (60, "min")):
-        if seconds >= size:
-            return f"{int(seconds // size)} {name}"
-    return f"{int(seconds)} s"

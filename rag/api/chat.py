@@ -1,10 +1,12 @@
 """Ask a question; the answer as JSON, or as server-sent events while it is written."""
 
 import json
-from collections.abc import AsyncIterator, Mapping
+import logging
+from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any
 
 from asgiref.sync import async_to_sync
+from django.core.handlers.asgi import ASGIRequest
 from django.http import StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from drf_spectacular.utils import extend_schema
@@ -15,9 +17,14 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from rag.answers.answering import Event, QuestionInvalid, answer_events, clean_question
-from rag.api.serializers import AnswerSerializer, AskSerializer, ErrorSerializer
+from rag.api.answer_serializers import AnswerSerializer, AskSerializer
+from rag.api.serializers import ErrorSerializer
 from rag.chat.sessions import conversation_events, session_get
 from rag.models import ChatSession
+
+logger = logging.getLogger(__name__)
+
+FAILED = "The answer failed; the log says why. Ask again."
 
 
 class EventStreamRenderer(BaseRenderer):
@@ -69,10 +76,10 @@ class AskView(APIView):
         except QuestionInvalid as error:
             return Response({"code": "invalid", "detail": str(error)}, status=400)
         session = _session(request, body.validated_data.get("session"))
-        events = _events(request, question, session)
+        events = _events(request, question, session, body.validated_data)
         if getattr(request.accepted_renderer, "format", "") == "sse":
             response = StreamingHttpResponse(
-                _stream(events), content_type="text/event-stream; charset=utf-8"
+                _chunks(request, events), content_type="text/event-stream; charset=utf-8"
             )
             response["Cache-Control"] = "no-cache"
             response["X-Accel-Buffering"] = "no"
@@ -92,15 +99,44 @@ def _session(request: Request, session_id: int | None) -> ChatSession | None:
     return session
 
 
-def _events(request: Request, question: str, session: ChatSession | None) -> AsyncIterator[Event]:
+def _events(
+    request: Request, question: str, session: ChatSession | None, options: Mapping[str, Any]
+) -> AsyncIterator[Event]:
+    """Within a conversation its own history counts; collection and time are for single questions."""
     if session is not None:
         return conversation_events(user=request.user, question=question, session=session)
-    return answer_events(question=question, user=request.user)
+    return answer_events(
+        question=question,
+        user=request.user,
+        collection=options.get("collection"),
+        at=options.get("at"),
+    )
+
+
+def _chunks(
+    request: Request, events: AsyncIterator[Event]
+) -> AsyncIterator[bytes] | Iterator[bytes]:
+    """The events as they come under ASGI; all at once under WSGI, which cannot await."""
+    if isinstance(request._request, ASGIRequest):
+        return _stream(events)
+    return iter(async_to_sync(_all)(events))
+
+
+async def _all(events: AsyncIterator[Event]) -> list[bytes]:
+    return [chunk async for chunk in _stream(events)]
 
 
 async def _stream(events: AsyncIterator[Event]) -> AsyncIterator[bytes]:
-    async for event in events:
-        yield _encode(event)
+    """Encoded events. A client that goes away closes this, and with it the generation; a fault
+    midway ends the stream with an `error` event."""
+    try:
+        async for event in events:
+            yield _encode(event)
+    except Exception:
+        logger.exception("answering failed")
+        yield _encode({"type": "error", "code": "failed", "detail": FAILED})
+    finally:
+        await events.aclose()  # type: ignore[attr-defined]
 
 
 async def _last(events: AsyncIterator[Event]) -> Event:

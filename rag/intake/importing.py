@@ -1,37 +1,46 @@
 """Files become documents: parse, compare, cut, store, and hand over to the embedding worker."""
 
-import datetime as dt
-import hashlib
-import logging
-import re
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any, Literal
 
 from django.db import transaction
-from django.db.models import Max
-from django.utils import timezone
 from django.utils.text import slugify
 
-from rag.codes import codes, spell_out
-from rag.intake.passages import Cut, cut, word_count
-from rag.models import Collection, Document, Kind, Passage, Revision, RevisionState
+from rag.access import Reader
+from rag.intake.files import digest_of, file_store
+from rag.intake.passages import cut
+from rag.intake.storing import revision_store
+from rag.models import (
+    Collection,
+    Document,
+    DocumentEvent,
+    Revision,
+    RevisionState,
+    StoredFile,
+)
 from rag.parsing import ParsedDocument, ParseError, parse
-
-logger = logging.getLogger(__name__)
 
 # A document that needs more passages than this is refused: about 2,000 pages.
 MAX_PASSAGES = 10_000
 
+#: For services that act for nobody in particular (commands, the watch folder).
+SYSTEM = Reader(sees_all=True)
+
 
 @dataclass(frozen=True)
 class ImportOutcome:
-    """What became of one file. `revision_id` is set where embedding was queued."""
+    """What became of one file. `revision_id` is set where something is left to be embedded.
+
+    `changed` is the number of passages that the former revision did not have, None for the first
+    revision.
+    """
 
     status: Literal["imported", "unchanged"]
     document: Document
     passages: int
     revision_id: int | None = None
+    changed: int | None = None
 
 
 def collection_get_or_create(*, slug: str, name: str = "") -> Collection:
@@ -46,181 +55,105 @@ def collection_get_or_create(*, slug: str, name: str = "") -> Collection:
 
 
 def document_import(
-    *, data: bytes, source_path: str, collection: Collection, kind: str
+    *, data: bytes, source_path: str, collection: Collection, kind: str, user: Any = None
 ) -> ImportOutcome:
-    """Import one file held in memory and queue its embedding.
+    """Import one file held in memory, parsed in this process, and queue its embedding.
 
-    The same bytes again do nothing, except that an unfinished or failed embedding is queued
-    again. Other bytes become a new revision; the former one keeps serving until the new one is
-    embedded. Front matter `id`, `kind`, `effective`, `owner`/`author`, `approver`, `revision`
-    are taken over. Raises ParseError with one sentence about this file.
+    For trusted texts (procedures of the repository, released reports); what people hand in goes
+    through `rag.intake.jobs`, which parses under limits. The same bytes again do nothing, except
+    that an unfinished or failed embedding is queued again. Other bytes become a new revision; the
+    former one keeps serving until the new one is embedded. Front matter `id`, `kind`, `effective`,
+    `owner`/`author`, `approver`, `revision`, `review` are taken over. Raises ParseError with one
+    sentence about this file.
+    """
+    same = import_known(collection=collection, source_path=source_path, sha256=digest_of(data))
+    if same is None:
+        parsed = parse(data=data, name=PurePosixPath(source_path).name)
+        with transaction.atomic():
+            same = import_parsed(
+                parsed=parsed,
+                file=file_store(data=data, name=source_path),
+                source_path=source_path,
+                collection=collection,
+                kind=kind,
+                user=user,
+            )
+    if same.revision_id is not None:
+        embedding_enqueue(same.revision_id)
+    return same
+
+
+def import_known(*, collection: Collection, source_path: str, sha256: str) -> ImportOutcome | None:
+    """What became of these bytes when they were imported before; None when they are new.
+
+    A revision whose embedding failed or was interrupted is set to importing again.
+    """
+    document = Document.objects.filter(
+        collection=collection, source_path=source_path, sha256=sha256
+    ).first()
+    return None if document is None else _again(document)
+
+
+def import_parsed(
+    *,
+    parsed: ParsedDocument,
+    file: StoredFile,
+    source_path: str,
+    collection: Collection,
+    kind: str,
+    user: Any = None,
+    reader: Reader = SYSTEM,
+) -> ImportOutcome:
+    """Cut and store a parsed file as a new revision; call it within a transaction.
+
+    Imports into one collection take turns, so that two of the same file cannot collide. `reader`
+    decides what an error may say about other documents. Raises ParseError.
     """
     name = PurePosixPath(source_path).name
-    digest = hashlib.sha256(data).hexdigest()
-    same = (
-        Document.objects.filter(collection=collection, source_path=source_path, sha256=digest)
-        .order_by("id")
-        .first()
-    )
-    if same is not None and (revision := same.revisions.order_by("-number").first()):
-        return _again(same, revision)
-    parsed = parse(data=data, name=name)
     cuts = cut(parsed)
     if len(cuts) > MAX_PASSAGES:
         raise ParseError(
             f"{name}: {len(cuts)} passages are over the limit of {MAX_PASSAGES}; split the document"
         )
-    with transaction.atomic():
-        # Imports into one collection take turns, so that two of the same file cannot collide.
-        Collection.objects.select_for_update().get(pk=collection.pk)
-        document = _document(parsed, digest, source_path, collection, kind, name)
-        newest = document.revisions.order_by("-number").first()
-        if newest is not None and newest.sha256 == digest:
-            return _again(document, newest)
-        revision = _store(parsed, cuts, digest, document)
-    return ImportOutcome("imported", document, len(cuts), revision.pk)
+    Collection.objects.select_for_update(no_key=True).get(pk=collection.pk)
+    known = import_known(collection=collection, source_path=source_path, sha256=file.sha256)
+    if known is not None:
+        return known
+    stored = revision_store(
+        parsed=parsed,
+        cuts=cuts,
+        file=file,
+        source_path=source_path,
+        collection=collection,
+        kind=kind,
+        reader=reader,
+    )
+    revision = stored.revision
+    DocumentEvent.objects.create(
+        document=revision.document,
+        action=DocumentEvent.Action.IMPORTED,
+        revision=revision.number,
+        user=user,
+        reason=source_path,
+    )
+    return ImportOutcome("imported", revision.document, len(cuts), revision.pk, stored.changed)
 
 
-def _again(document: Document, revision: Revision) -> ImportOutcome:
+def _again(document: Document) -> ImportOutcome | None:
     """The same file once more: only an unfinished embedding is taken up again."""
+    revision = document.revisions.filter(sha256=document.sha256).order_by("-number").first()
+    if revision is None:
+        return None
     count = revision.passages.count()
     if revision.state == RevisionState.READY:
         return ImportOutcome("unchanged", document, count)
-    Revision.objects.filter(pk=revision.pk).update(state=RevisionState.IMPORTING, error="")
-    _enqueue(revision.pk)
+    Revision.objects.filter(pk=revision.pk).exclude(state=RevisionState.READY).update(
+        state=RevisionState.IMPORTING, error=""
+    )
     return ImportOutcome("unchanged", document, count, revision.pk)
 
 
-def _document(
-    parsed: ParsedDocument,
-    digest: str,
-    source_path: str,
-    collection: Collection,
-    kind: str,
-    name: str,
-) -> Document:
-    """Find the document by its front matter id, else by its path; create it when it is new."""
-    declared = str(parsed.meta.get("id") or "").strip()
-    kind = _kind(parsed, kind, name)
-    wanted = slugify(declared)
-    document = Document.objects.filter(collection=collection, source_path=source_path).first()
-    if wanted:
-        by_id = Document.objects.select_related("collection").filter(slug=wanted).first()
-        if by_id is not None and by_id.collection_id != collection.pk:
-            raise ParseError(
-                f"{name}: id {declared} already belongs to '{by_id.source_path}' in collection "
-                f"'{by_id.collection.slug}'; change the id or import into that collection"
-            )
-        document = by_id or document
-    if document is None:
-        slug = wanted or _free_slug(parsed.title, name)
-        document = Document(collection=collection, slug=slug)
-    elif by_path := (
-        Document.objects.filter(collection=collection, source_path=source_path)
-        .exclude(pk=document.pk)
-        .first()
-    ):
-        raise ParseError(
-            f"{name}: id {declared} belongs to '{document.source_path}', but this path is already "
-            f"document '{by_path.slug}'; rename the file or its id"
-        )
-    document.title, document.kind = parsed.title, kind
-    document.source_path, document.sha256 = source_path, digest
-    document.save()
-    return document
-
-
-def _kind(parsed: ParsedDocument, kind: str, name: str) -> str:
-    declared = str(parsed.meta.get("kind") or kind).lower()
-    if declared not in Kind.values:
-        raise ParseError(f"{name}: kind '{declared}' is not one of {', '.join(Kind.values)}")
-    return declared
-
-
-def _free_slug(title: str, name: str) -> str:
-    base = slugify(title)[:100] or slugify(PurePosixPath(name).stem)[:100] or "document"
-    taken = set(Document.objects.filter(slug__startswith=base).values_list("slug", flat=True))
-    slug, suffix = base, 2
-    while slug in taken:
-        slug, suffix = f"{base}-{suffix}", suffix + 1
-    return slug
-
-
-def _store(parsed: ParsedDocument, cuts: list[Cut], digest: str, document: Document) -> Revision:
-    meta = _json_safe(parsed.meta)
-    highest = document.revisions.aggregate(highest=Max("number"))["highest"] or 0
-    declared = meta.get("revision")
-    number = max(highest + 1, declared if isinstance(declared, int) and declared > 0 else 0)
-    revision = Revision.objects.create(
-        document=document,
-        number=number,
-        effective_from=_effective(meta, document),
-        author=str(meta.get("author") or meta.get("owner") or "")[:200],
-        approver=str(meta.get("approver") or "")[:200],
-        sha256=digest,
-        markup=parsed.markup,
-        meta=meta,
-    )
-    Passage.objects.bulk_create(
-        (
-            Passage(
-                revision=revision,
-                ordinal=piece.ordinal,
-                section_path=list(piece.section_path),
-                step=piece.step,
-                page=piece.page,
-                anchor=piece.anchor,
-                text=piece.text,
-                words=max(1, word_count(piece.text)),
-                **_indexed(document, meta, piece),
-            )
-            for piece in cuts
-        ),
-        batch_size=500,
-    )
-    _enqueue(revision.pk)
-    return revision
-
-
-def _indexed(document: Document, meta: dict[str, Any], piece: Cut) -> dict[str, Any]:
-    """What is searched besides the text: title and section, with alert names in plain words."""
-    declared = str(meta.get("id") or "")
-    context = spell_out(" › ".join([document.title, *piece.section_path]))
-    assets = meta.get("assets")
-    names = [str(asset) for asset in assets] if isinstance(assets, list) else []
-    found = codes("\n".join([declared, context, piece.text, *names]))
-    context = f"{declared} {context}".strip()
-    digest = hashlib.sha256(f"{context}\n{piece.text}".encode()).hexdigest()
-    return {"context": context, "codes": found[:200], "digest": digest}
-
-
-def _effective(meta: dict[str, Any], document: Document) -> dt.datetime:
-    """The start of the declared day (UTC), or now where none is declared."""
-    declared = meta.get("effective") or meta.get("effective_from")
-    if declared is None:
-        return timezone.now()
-    try:
-        day = dt.datetime.fromisoformat(str(declared))
-    except ValueError as error:
-        raise ParseError(
-            f"{document.source_path}: effective date '{declared}' is not a date such as 2026-03-01"
-        ) from error
-    return day if day.tzinfo else day.replace(tzinfo=dt.UTC)
-
-
-def _json_safe(value: Any) -> Any:
-    """Front matter as JSON: dates become ISO strings, NUL is dropped, keys become strings."""
-    if isinstance(value, dict):
-        return {str(key): _json_safe(item) for key, item in value.items()}
-    if isinstance(value, list | tuple | set):
-        return [_json_safe(item) for item in value]
-    if isinstance(value, bool | int | float) or value is None:
-        return value
-    text = value.isoformat() if isinstance(value, dt.date) else str(value)
-    return re.sub(r"[\x00\ud800-\udfff]", "", text)
-
-
-def _enqueue(revision_id: int) -> None:
+def embedding_enqueue(revision_id: int) -> None:
     """Queue the embedding after the commit. A lost broker is no error: beat queues it later."""
     from rag.tasks import embed_revision
 

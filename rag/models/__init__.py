@@ -4,15 +4,19 @@ from .chat import ChatMessage, ChatSession, Feedback
 from .document import Collection, Document, Kind, Revision, RevisionState, StoredFile
 from .embedding import EmbeddingModel, PassageVector
 from .evaluation import EvaluationRun, GoldenQuestion
+from .event import DocumentEvent
 from .growth import Gap, OutcomeReport
-from .job import ImportJob
+from .job import ACTIVE_STATES, ImportJob
 from .passage import Passage
+from .watched import WatchedFile
 
 __all__ = [
+    "ACTIVE_STATES",
     "ChatMessage",
     "ChatSession",
     "Collection",
     "Document",
+    "DocumentEvent",
     "EmbeddingModel",
     "EvaluationRun",
     "Feedback",
@@ -26,4 +30,5 @@ __all__ = [
     "Revision",
     "RevisionState",
     "StoredFile",
+    "WatchedFile",
 ]

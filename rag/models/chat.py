@@ -3,11 +3,14 @@
 from typing import ClassVar
 
 from django.conf import settings
+from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.indexes import GinIndex
+from django.contrib.postgres.search import SearchVector, SearchVectorField
 from django.db import models
 
 
 class ChatSession(models.Model):
-    """One conversation; only its user sees it."""
+    """One conversation; only its user sees it. A deleted one can be restored until it is purged."""
 
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="chat_sessions"
@@ -15,9 +18,13 @@ class ChatSession(models.Model):
     title = models.CharField(max_length=120)
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
+    deleted_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         ordering: ClassVar[list[str]] = ["-updated_at"]
+        indexes: ClassVar[list[models.Index]] = [
+            models.Index(fields=["user", "-updated_at"], name="rag_chat_own"),
+        ]
 
     def __str__(self) -> str:
         return self.title
@@ -28,6 +35,9 @@ class ChatMessage(models.Model):
 
     `asked_as` is a follow-up question with what it refers to written out; `passages` are the ids
     of what retrieval found, best first; `dropped` counts sentences that no source supported.
+    `details` holds the rest of the answer event (revisions, notes, candidates, timing);
+    `documents` are the slugs of what it quotes, so that it is not shown again where the user may
+    no longer read one of them.
     """
 
     class Role(models.TextChoices):
@@ -48,10 +58,18 @@ class ChatMessage(models.Model):
     dropped = models.PositiveIntegerField(default=0)
     llm = models.CharField(max_length=200, blank=True)
     duration_ms = models.PositiveIntegerField(null=True, blank=True)
+    details = models.JSONField(default=dict, blank=True)
+    documents = ArrayField(models.CharField(max_length=120), default=list, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
+    tsv = models.GeneratedField(
+        expression=SearchVector("text", config="english"),
+        output_field=SearchVectorField(),
+        db_persist=True,
+    )
 
     class Meta:
         ordering: ClassVar[list[str]] = ["session", "id"]
+        indexes: ClassVar[list[models.Index]] = [GinIndex(fields=["tsv"], name="rag_chat_tsv")]
 
     def __str__(self) -> str:
         return f"{self.role}: {self.text[:60]}"
@@ -79,6 +97,7 @@ class Feedback(models.Model):
 
     class Meta:
         ordering: ClassVar[list[str]] = ["-updated_at"]
+        permissions = (("review_feedback", "Can review the feedback of all users"),)
         constraints: ClassVar[list[models.BaseConstraint]] = [
             models.UniqueConstraint(fields=["message", "user"], name="rag_feedback_once"),
         ]

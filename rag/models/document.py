@@ -119,11 +119,14 @@ class Revision(models.Model):
 
     `number` grows by one with each import unless the front matter declares a higher one. `flags`
     are what the import noticed and a person should look at: `{"code", "detail", "page"?}` (hidden
-    text, sentences that read like instructions to a model).
+    text, sentences that read like instructions to a model). `title` and `kind` become the
+    document's when the revision is activated.
     """
 
     document = models.ForeignKey(Document, on_delete=models.CASCADE, related_name="revisions")
     number = models.PositiveIntegerField()
+    title = models.CharField(max_length=300, blank=True)
+    kind = models.CharField(max_length=10, choices=Kind.choices, blank=True)
     effective_from = models.DateTimeField()
     superseded_at = models.DateTimeField(null=True, blank=True)
     author = models.CharField(max_length=200, blank=True)
@@ -142,6 +145,7 @@ class Revision(models.Model):
     )
     error = models.TextField(blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
+    activated_at = models.DateTimeField(null=True, blank=True)
 
     objects = RevisionQuerySet.as_manager()
 

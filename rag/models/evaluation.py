@@ -1,9 +1,11 @@
 """Golden questions that people keep, and the runs that measure against all of them."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from django.conf import settings
 from django.db import models
+from django.urls import reverse
+from django.utils import timezone
 
 from .chat import ChatMessage
 
@@ -34,10 +36,29 @@ class GoldenQuestion(models.Model):
     def __str__(self) -> str:
         return self.query[:80]
 
+    def as_entry(self) -> dict[str, Any]:
+        """The question in the form of the golden files."""
+        return {
+            "query": self.query,
+            "relevant": self.relevant,
+            "key_facts": self.key_facts,
+            "answerable": self.is_answerable,
+        }
+
 
 class EvaluationRun(models.Model):
     """One measured run. `figures` by leg or name; `rows` one entry per question; `setup` what
-    was measured (version, embedding model, language model, collection, options)."""
+    was measured (version, embedding model, language model, collection, options).
+
+    A run started from a page waits as `queued` until a worker takes it; `done` of `total`
+    questions is its progress. Runs of held sets (`setup["held"]`) keep totals only: no rows.
+    """
+
+    class State(models.TextChoices):
+        QUEUED = "queued", "Queued"
+        RUNNING = "running", "Running"
+        DONE = "done", "Done"
+        FAILED = "failed", "Failed"
 
     class Kind(models.TextChoices):
         RETRIEVAL = "retrieval", "Retrieval"
@@ -53,10 +74,26 @@ class EvaluationRun(models.Model):
         settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
     )
     started_at = models.DateTimeField()
-    finished_at = models.DateTimeField(auto_now_add=True)
+    finished_at = models.DateTimeField(default=timezone.now)
+    state = models.CharField(max_length=10, choices=State.choices, default=State.DONE)
+    done = models.PositiveIntegerField(default=0)
+    total = models.PositiveIntegerField(default=0)
+    error = models.CharField(max_length=500, blank=True)
 
     class Meta:
-        ordering: ClassVar[list[str]] = ["-finished_at"]
+        ordering: ClassVar[list[str]] = ["-finished_at", "-id"]
+        indexes: ClassVar[list[models.Index]] = [
+            models.Index(fields=["kind", "name", "-finished_at"], name="rag_evaluation_series"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.get_kind_display()} {self.name} {self.finished_at:%Y-%m-%d %H:%M}"
+
+    def get_absolute_url(self) -> str:
+        """The run with its questions."""
+        return reverse("rag:evaluation-run", args=[self.pk])
+
+    @property
+    def is_held(self) -> bool:
+        """Whether only totals may be shown."""
+        return bool(self.setup.get("held"))

@@ -12,7 +12,8 @@ from .document import Collection, Document, Kind, Revision, StoredFile
 class ImportJob(models.Model):
     """One file on its way into the library. `batch` groups what was handed in together.
 
-    `note` says in one sentence what became of it, where it is not simply done.
+    `note` says in one sentence what became of it, where it is not simply done. A worker claims a
+    queued job by a conditional update, which counts `attempts`; `touched_at` is its heartbeat.
     """
 
     class State(models.TextChoices):
@@ -49,8 +50,11 @@ class ImportJob(models.Model):
         Revision, on_delete=models.SET_NULL, null=True, blank=True, related_name="jobs"
     )
     attempts = models.PositiveIntegerField(default=0)
+    passages_total = models.PositiveIntegerField(default=0)
+    passages_done = models.PositiveIntegerField(default=0)
     created_at = models.DateTimeField(auto_now_add=True)
     started_at = models.DateTimeField(null=True, blank=True)
+    touched_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
@@ -61,3 +65,11 @@ class ImportJob(models.Model):
 
     def __str__(self) -> str:
         return f"{self.source_path}: {self.get_state_display()}"
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether nothing happens to it any more unless a person asks."""
+        return self.state not in ACTIVE_STATES
+
+
+ACTIVE_STATES = (ImportJob.State.QUEUED, ImportJob.State.PARSING, ImportJob.State.EMBEDDING)

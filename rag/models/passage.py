@@ -3,7 +3,6 @@
 from typing import ClassVar
 
 from django.contrib.postgres.fields import ArrayField
-from django.contrib.postgres.indexes import GinIndex
 from django.contrib.postgres.search import SearchVectorField
 from django.db import models
 from django.db.models import F, Func
@@ -56,9 +55,6 @@ class Passage(models.Model):
         constraints: ClassVar[list[models.BaseConstraint]] = [
             models.UniqueConstraint(fields=["revision", "ordinal"], name="rag_passage_order"),
         ]
-        indexes: ClassVar[list[models.Index]] = [
-            GinIndex(fields=["tsv"], name="rag_passage_tsv"),
-        ]
 
     def __str__(self) -> str:
         return f"{self.revision} · {self.anchor}"
@@ -74,5 +70,6 @@ class Passage(models.Model):
         return " › ".join(self.section_path)
 
     def get_absolute_url(self) -> str:
-        """The passage within its document, as cited."""
-        return f"{reverse('rag:document', args=[self.revision.document.slug])}#{self.anchor}"
+        """The passage within its revision, as cited: a later revision does not move it."""
+        page = reverse("rag:document", args=[self.revision.document.slug])
+        return f"{page}?revision={self.revision.number}#{self.anchor}"

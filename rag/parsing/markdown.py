@@ -13,11 +13,21 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from rag.parsing.blocks import Block, BlockKind, ParsedDocument, ParseError
+from rag.parsing.scan import findings, hidden_flag
 from rag.parsing.text import decode, title_from_name
 
 _COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
 _KINDS: dict[str, BlockKind] = {"fence": "code", "code_block": "code", "table_open": "table"}
 
+# Pictures would be fetched from elsewhere by whoever renders an answer; links that run something
+# are no links.
+_IMAGE = re.compile(r"!\[([^\]\n]*)\]\([^()\n]*(?:\([^()\n]*\)[^()\n]*)*\)")
+_ACTIVE_LINK = re.compile(
+    r"\[([^\]\n]+)\]\(\s*<?(?:javascript|data|vbscript|file|blob)\s*:"
+    r"[^()\n]*(?:\([^()\n]*\)[^()\n]*)*\)",
+    re.IGNORECASE,
+)
+_MAX_META_VALUES = 10_000
 _NO_BLOCK = {"bullet_list_open", "ordered_list_open", "hr", "inline"}
 
 
@@ -34,6 +44,13 @@ def parse(data: bytes, name: str) -> ParsedDocument:
         where = f" in line {mark.line + 1}" if mark else ""
         problem = getattr(error, "problem", None) or "cannot be parsed"
         raise ParseError(f"{name}: front matter is not valid YAML{where}: {problem}") from error
+    if _is_too_large(meta):
+        raise ParseError(f"{name}: front matter grows beyond reason; remove its YAML aliases")
+    flags = [
+        found
+        for comment in _COMMENT.findall(body)
+        if findings(comment) and (found := hidden_flag(comment[4:-3], "a comment"))
+    ]
     body = _COMMENT.sub("", body)
     env: dict[str, Any] = {}
     tokens = MarkdownIt("commonmark").enable("table").parse(body, env)
@@ -43,7 +60,22 @@ def parse(data: bytes, name: str) -> ParsedDocument:
     title = str(meta.get("title") or heading or title_from_name(name))
     if blocks and blocks[0].kind == "heading" and blocks[0].level == 1:
         blocks = _without_title(blocks, title)
-    return ParsedDocument(title=title[:300], blocks=blocks, meta=dict(meta), markup="markdown")
+    return ParsedDocument(
+        title=title[:300], blocks=blocks, meta=dict(meta), markup="markdown", flags=flags
+    )
+
+
+def _is_too_large(meta: Any) -> bool:
+    """Whether the front matter has more than 10,000 values: aliases of aliases multiply."""
+    waiting, count = [meta], 0
+    while waiting and count <= _MAX_META_VALUES:
+        value = waiting.pop()
+        count += 1
+        if isinstance(value, dict):
+            waiting.extend(value.values())
+        elif isinstance(value, list | tuple | set):
+            waiting.extend(value)
+    return count > _MAX_META_VALUES
 
 
 def _without_title(blocks: list[Block], title: str) -> list[Block]:
@@ -77,6 +109,8 @@ def _blocks(tokens: list[Token], lines: list[str]) -> list[Block]:
 
 def _append(blocks: list[Block], kind: BlockKind, lines: list[str]) -> None:
     text = "\n".join(lines).strip("\n").rstrip()
+    if kind != "code":
+        text = _ACTIVE_LINK.sub(r"\1", _IMAGE.sub(r"\1", text))
     if text.strip():
         blocks.append(Block(kind, text))
 

@@ -19,9 +19,10 @@ from rag.answers.live_facts import describe_quantity, live_facts
 from rag.chat import tools as chat_tools
 
 
-def ask(question: str, user=None) -> list[dict]:
+def ask(question: str, user=None, history=()) -> list[dict]:
     async def collect() -> list[dict]:
-        return [event async for event in answer_events(question=question, user=user)]
+        events = answer_events(question=question, user=user, history=history)
+        return [event async for event in events]
 
     return async_to_sync(collect)()
 
@@ -40,10 +41,11 @@ def test_it_keeps_supported_sentences_and_drops_the_rest(corpus, engine):
     assert sentences == "Start the standby unit CRAC-4 with a run command and wait 30 s. [1]"
     assert quotation.startswith("> **Step 2 — Start the standby CRAC**")
     assert "> **Warning:** Do not start two units at the same time. [1]" in quotation
-    assert (answer["mode"], answer["grounded"], answer["dropped"]) == ("answer", True, 2)
+    assert (answer["mode"], answer["grounded"]) == ("answer", True)
+    assert answer["dropped"] + answer["replaced"] == 2
     (citation,) = answer["citations"]
     assert (citation["document"], citation["step"], citation["revision"]) == ("eop-test-crac", 2, 3)
-    assert citation["url"].startswith("/library/eop-test-crac/#p-")
+    assert citation["url"].startswith("/library/eop-test-crac/?revision=3#p-")
     assert "run command" in citation["quote"]
 
 
@@ -187,8 +189,8 @@ def readings(demo_facility):
         )
 
 
-def test_it_brings_in_live_readings_of_a_named_asset(corpus, readings, engine):
-    *_, answer = ask("What is the supply temperature of CRAC 1 right now?")
+def test_it_brings_in_live_readings_of_a_named_asset(corpus, readings, engine, viewer):
+    *_, answer = ask("What is the supply temperature of CRAC 1 right now?", viewer)
 
     assert "18.2 °C" in answer["answer"]
     assert answer["grounded"]
@@ -213,7 +215,7 @@ def test_it_shows_a_procedure_from_its_first_step(corpus, engine):
     assert answer["answer"].startswith("> **Step 1 — Confirm the trip**")
     assert [step["n"] for step in answer["procedure"]["steps"]] == [1, 2]
     assert answer["procedure"]["current"] == 1
-    assert answer["procedure"]["url"] == "/library/eop-test-crac/"
+    assert answer["procedure"]["url"] == "/library/eop-test-crac/?revision=3"
 
 
 def test_it_marks_old_readings(readings):
@@ -234,3 +236,168 @@ def test_it_says_quantities_in_words():
     assert describe_quantity("supply_sp_c") == "supply setpoint temperature"
     assert describe_quantity("fan_speed_pct") == "fan speed"
     assert describe_quantity("on_battery") == "on battery"
+
+
+def test_it_shows_exactly_the_step_that_was_asked_for(corpus, engine):
+    events = ask("step 2 of EOP-TEST-CRAC")
+
+    answer = events[-1]
+    assert not [event for event in events if event["type"] == "token"], "no draft is needed"
+    assert answer["answer"].startswith("> **Step 2 — Start the standby CRAC**")
+    assert "**Warning:** Do not start two units" in answer["answer"]
+    assert [citation["step"] for citation in answer["citations"]] == [2]
+    assert answer["revisions"][0]["label"] == "EOP-TEST-CRAC rev. 3, in force since 2026-03-01"
+
+
+def test_it_says_that_a_procedure_has_no_such_step(corpus, no_engine):
+    *_, answer = ask("step 9 of EOP-TEST-CRAC")
+
+    assert answer["mode"] == "none"
+    assert "EOP-TEST-CRAC has no step 9; its steps are 1 to 2." in answer["answer"]
+
+
+def test_it_goes_on_to_the_next_step(corpus, no_engine):
+    *_, first = ask("step 1 of EOP-TEST-CRAC")
+    history = [{"role": "user", "text": "step 1 of EOP-TEST-CRAC"}, {"role": "assistant", **first}]
+    *_, answer = ask("and then?", history=history)
+
+    assert answer["asked_as"] == "Step 2 of EOP-TEST-CRAC"
+    assert "Start the standby unit CRAC-4" in answer["answer"]
+
+
+def test_it_does_not_answer_for_another_unit(corpus, engine):
+    *_, answer = ask("XID 95 on a GPU, what does it mean?")
+
+    assert (answer["mode"], answer["grounded"]) == ("none", False)
+    assert answer["answer"].startswith(NOT_IN_DOCUMENTS)
+
+
+OLD = """---
+id: EOP-TEST-OLD
+title: Chemical spill in the battery room
+kind: eop
+revision: {number}
+effective: {effective}
+---
+
+## Steps
+
+### Step 1 — Leave
+
+Leave the battery room by the {door} door and wait {minutes} minutes for the spill team.
+"""
+
+
+def test_it_answers_about_the_past_from_what_was_in_force_then(import_text, no_engine):
+    import_text("old.md", OLD.format(number=1, effective="2025-01-01", door="north", minutes=5))
+    import_text("old.md", OLD.format(number=2, effective="2026-01-01", door="south", minutes=9))
+    question = "by which door do we leave the battery room after a chemical spill"
+    *_, now = ask(question)
+    *_, then = ask("what did step 1 of EOP-TEST-OLD say in March 2025?")
+
+    assert "south door" in now["answer"]
+    assert (now["at"], now["notes"]) == (None, [])
+    assert "north door" in then["answer"]
+    assert then["at"].startswith("2025-03-31")
+    assert [note["code"] for note in then["notes"]] == ["past", "superseded"]
+    assert then["citations"][0]["in_force"] is False
+    assert then["revisions"][0]["label"].startswith("EOP-TEST-OLD rev. 1, in force from 2025-01-01")
+
+
+def test_it_marks_flagged_text_and_keeps_it_from_the_model(corpus, engine):
+    from rag.models import Passage
+
+    flagged = Passage.objects.get(revision__document__slug="eop-test-crac", step=2)
+    flagged.flags = [{"code": "instruction", "detail": "reads like an instruction"}]
+    flagged.save(update_fields=["flags"])
+    evidence = gather(question="step 2 of EOP-TEST-CRAC")
+    answer = compose(question="step 2 of EOP-TEST-CRAC", evidence=evidence, draft="")
+
+    assert flagged.pk not in [hit.passage_id for hit in evidence.prompt_hits]
+    assert answer["answer"].startswith("> **Flagged at import, check before use**")
+    assert "flagged" in [note["code"] for note in answer["notes"]]
+    assert answer["citations"][0]["flagged"]
+
+
+def test_it_reads_restricted_collections_for_members_only(import_text, no_engine, viewer, operator):
+    from django.contrib.auth.models import Group
+
+    from rag.models import Collection
+
+    text = OLD.format(number=1, effective="2025-01-01", door="north", minutes=5)
+    import_text("old.md", text, collection="closed")
+    group = Group.objects.create(name="chemists")
+    Collection.objects.get(slug="closed").groups.add(group)
+    operator.groups.add(group)
+    question = "step 1 of EOP-TEST-OLD"
+
+    assert "north door" in ask(question, operator)[-1]["answer"]
+    assert "north door" not in str(ask(question, viewer)[-1])
+    assert "north door" not in str(ask(question)[-1])
+
+
+def test_it_never_shows_links_or_pictures_of_the_model(corpus, engine):
+    question = "How do I start the standby CRAC?"
+    draft = (
+        "Start the standby unit CRAC-4 with a run command ![x](http://evil/x.png) and wait 30 s. "
+        "Start the standby unit CRAC-4 <img src=x> with a run command. See http://evil/ for more."
+    )
+    answer = compose(question=question, evidence=gather(question=question), draft=draft)
+    assert "evil" not in answer["answer"]
+    assert "<img" not in answer["answer"]
+
+
+@pytest.mark.slow
+def test_it_shares_the_prefix_of_a_prompt(corpus, engine):
+    """The second question about the same passages finds the prompt up to the question cached."""
+    import re
+    from urllib.request import urlopen
+
+    def hits() -> float:
+        text = urlopen(f"{engine}/metrics").read().decode()
+        return sum(
+            float(value)
+            for value in re.findall(r"^vllm:prefix_cache_hits_total\S* ([\d.e+]+)$", text, re.M)
+        )
+
+    from rag.llm import llm_client
+
+    evidence = gather(question="start the standby unit CRAC-4")
+    llm_client().chat(messages("How long do I wait?", evidence), max_tokens=4)
+    before = hits()
+    llm_client().chat(messages("What do I verify?", evidence), max_tokens=4)
+    shared = messages("", evidence)
+    words = sum(len(message["content"].split()) for message in shared)
+    assert hits() - before >= 0.7 * words, "tokens are at least as many as words"
+
+
+@pytest.mark.slow
+def test_it_measures_that_the_bundled_model_is_to_be_quoted_around(engine, settings):
+    from django.core.cache import cache
+
+    from rag.answers import capability
+
+    settings.LLM_ANSWERS = "auto"
+    cache.delete(capability._key())
+    assert capability.measure() is False
+    assert capability.is_strong() is False
+    settings.LLM_ANSWERS = "write"
+    assert capability.is_strong() is True
+
+
+def test_it_believes_a_strong_model_that_the_sources_are_silent(corpus, engine):
+    question = "How do I start the standby CRAC?"
+    evidence = gather(question=question)
+    said = "The documents do not say."
+    assert compose(question=question, evidence=evidence, draft=said, strong=True)["mode"] == "none"
+    assert compose(question=question, evidence=evidence, draft=said)["mode"] == "quote"
+
+
+def test_it_takes_a_strong_models_citations_at_its_word_only(corpus, engine):
+    question = "How long does a full battery carry the full load?"
+    evidence = gather(question=question)
+    draft = "A full battery carries the full load for 10 minutes [9]. It lasts 20 minutes [1]."
+    answer = compose(question=question, evidence=evidence, draft=draft, strong=True)
+    assert "for 10 minutes [1]" in answer["answer"] or "10 minutes. [1]" in answer["answer"]
+    assert "20 minutes" not in answer["answer"]
+    assert answer["citations"][0]["document"] == "sop-test-ups"

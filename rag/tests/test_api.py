@@ -4,18 +4,12 @@ import json
 
 import pytest
 from asgiref.sync import async_to_sync
-from django.core.files.uploadedfile import SimpleUploadedFile
 
-from rag.models import ChatMessage, ChatSession, Document, Revision
+from rag.models import ChatMessage, ChatSession
 
 SEARCH, DOCUMENTS, ASK = (
     "/api/v1/knowledge/search", "/api/v1/knowledge/documents", "/api/v1/chat/ask",
 )  # fmt: skip
-
-
-def upload(client, name="new.md", data=b"# New\n\ntext", **fields):
-    body = {"file": SimpleUploadedFile(name, data), "collection": "up", "kind": "note", **fields}
-    return client.post(DOCUMENTS, body)
 
 
 async def _chunks(response) -> list[bytes]:
@@ -26,7 +20,6 @@ def test_it_refuses_strangers(client, db):
     for response in (
         client.get(SEARCH, {"q": "x"}),
         client.get(DOCUMENTS),
-        upload(client),
         client.post(ASK, {"question": "x"}, content_type="application/json"),
     ):
         assert response.status_code in (401, 403)
@@ -68,60 +61,6 @@ def test_it_lists_documents(corpus, client_as, viewer):
         "eop-test-crac", "ready", 3,
     )  # fmt: skip
     assert document["embedded"] == document["passages"] == 4
-
-
-def test_it_uploads_for_operators_only(client_as, viewer, operator, supervisor):
-    refused = upload(client_as(viewer))
-    assert refused.status_code == 403
-    assert "rag.add_document" in refused.json()["detail"]
-
-    first = upload(client_as(operator))
-    assert first.status_code == 201
-    assert first.json()["document"]["state"] == "importing"
-    assert upload(client_as(supervisor)).json()["status"] == "unchanged"
-    changed = upload(client_as(supervisor), data=b"# New\n\nother text")
-    assert (changed.status_code, changed.json()["document"]["revision"]) == (201, 2)
-    assert Revision.objects.count() == 2
-
-
-@pytest.mark.parametrize(
-    ("name", "data", "code"),
-    [
-        ("a.exe", b"MZ", "unreadable"),
-        ("a.pdf", b"%PDF-1.7 broken", "unreadable"),
-        ("a.md", bytes(200), "unreadable"),
-        ("a.md", b"---\nx: [\n---\n", "unreadable"),
-    ],
-)
-def test_it_answers_bad_files_with_one_sentence(client_as, operator, name, data, code):
-    response = upload(client_as(operator), name, data)
-
-    assert response.status_code == 400
-    assert response.json()["code"] == code
-    assert response.json()["detail"].startswith(name)
-    assert not Document.objects.exists()
-
-
-def test_it_refuses_files_over_the_limit(client_as, operator, monkeypatch):
-    monkeypatch.setattr("rag.api.knowledge.MAX_DOCUMENT_BYTES", 2**20)
-    response = upload(client_as(operator), data=b"x" * (2**20 + 1))
-    assert (response.status_code, response.json()["code"]) == (413, "too_large")
-
-
-def test_it_refuses_odd_upload_forms(client_as, operator):
-    client = client_as(operator)
-    assert client.post(DOCUMENTS, {"collection": "x", "kind": "note"}).status_code == 400
-    assert upload(client, kind="poem").status_code == 400
-    assert upload(client, collection="not a slug").status_code == 400
-    assert client.post(DOCUMENTS, "{}", content_type="application/json").status_code == 415
-
-
-def test_it_asks_for_a_csrf_token(viewer, operator):
-    from django.test import Client
-
-    client = Client(enforce_csrf_checks=True)
-    client.force_login(operator)
-    assert upload(client).status_code == 403
 
 
 @pytest.mark.slow

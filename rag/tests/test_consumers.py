@@ -141,3 +141,84 @@ async def test_it_answers_nonsense_with_an_error(viewer, text, code):
     await socket.send_json_to({"stop": True})
     assert await socket.receive_nothing(timeout=0.2)
     await socket.disconnect()
+
+
+async def test_it_answers_a_reading_and_keeps_the_tool(demo_facility, no_engine, viewer):
+    socket = await sync_to_async(connect)(viewer)
+    await socket.connect()
+    await socket.send_json_to({"ask": "Which alarms are open?"})
+    events = await until(socket, "answer", "error")
+    await socket.disconnect()
+
+    assert [event["type"] for event in events] == ["session", "status", "tool", "answer"]
+    answer = events[-1]
+    assert answer["mode"] == "tool"
+    assert "no open alarms" in answer["answer"]
+    kept = await ChatMessage.objects.aget(pk=answer["message"])
+    assert kept.session_id == answer["session"]
+    assert kept.tools[0]["name"] == "alarms"
+    assert kept.tools[0]["result"]["at"]
+    assert kept.duration_ms is not None
+
+
+async def test_it_keeps_what_retrieval_found_and_how_it_understood(corpus, no_engine, viewer):
+    socket = await sync_to_async(connect)(viewer)
+    await socket.connect()
+    await socket.send_json_to({"ask": "How do I start the standby CRAC?"})
+    first = (await until(socket, "answer"))[-1]
+    await socket.send_json_to({"ask": "and then?", "session": first["session"]})
+    await until(socket, "answer")
+    await socket.disconnect()
+
+    kept = await ChatMessage.objects.aget(pk=first["message"])
+    assert kept.passages == [hit["passage_id"] for hit in first["passages"]]
+    assert kept.documents
+    assert await ChatMessage.objects.filter(session=first["session"]).acount() == 4
+
+
+async def test_it_stops_answering_when_the_log_in_is_lost(corpus, no_engine, viewer):
+    """Between two questions the log-in ends: the second is not answered and not kept."""
+    socket = await sync_to_async(connect)(viewer)
+    await socket.connect()
+    await socket.send_json_to({"ask": "standby CRAC"})
+    first = (await until(socket, "answer"))[-1]
+    await Session.objects.all().adelete()
+    await socket.send_json_to({"ask": "and the next step?", "session": first["session"]})
+    assert (await socket.receive_output(timeout=5))["code"] == 4401
+    assert await ChatMessage.objects.filter(role="user").acount() == 1
+
+
+async def test_it_does_not_continue_a_deleted_conversation(viewer):
+    from django.utils import timezone
+
+    session = await ChatSession.objects.acreate(user=viewer, title="x", deleted_at=timezone.now())
+    socket = await sync_to_async(connect)(viewer)
+    await socket.connect()
+    await socket.send_json_to({"ask": "hello", "session": session.pk})
+    assert (await socket.receive_json_from(timeout=5))["code"] == "not_found"
+    await socket.disconnect()
+
+
+async def test_it_keeps_two_people_apart(no_engine, viewer, operator):
+    """Two sockets at the same time: each gets its own answer into its own conversation."""
+    sockets = [await sync_to_async(connect)(user) for user in (viewer, operator)]
+    for socket, question in zip(
+        sockets, ("list all EOPs", "Who won the cup in 1990?"), strict=True
+    ):
+        await socket.connect()
+        await socket.send_json_to({"ask": question})
+    answers = [(await until(socket, "answer"))[-1] for socket in sockets]
+    for socket in sockets:
+        await socket.disconnect()
+
+    assert [answer["mode"] for answer in answers] == ["tool", "none"]
+    owners = [(await ChatSession.objects.aget(pk=answer["session"])).user_id for answer in answers]
+    assert owners == [viewer.pk, operator.pk]
+
+
+async def test_it_tells_a_refused_tool(no_engine, viewer):
+    socket = await sync_to_async(connect)(viewer)
+    await socket.connect()
+    await socket.send_json_to({"ask": "propose start standby crac-4"})
+    assert (await until(socket, "error"))[-1]["code"] == "tool_refused"
+    await socket.disconnect()

@@ -12,7 +12,7 @@ from rag.intake import indexing
 from rag.intake.embedding import EMBEDDING_MODEL, EmbedderMissing
 from rag.intake.importing import collection_get_or_create, document_import
 from rag.intake.indexing import revision_activate, revision_embed
-from rag.models import Document, Passage, PassageVector, Revision, RevisionState
+from rag.models import Document, ImportJob, Passage, PassageVector, Revision, RevisionState
 from rag.parsing import ParseError
 from rag.retrieval.search import search
 from rag.tasks import embed_revision, resume_imports
@@ -177,10 +177,19 @@ def test_it_imports_folders_and_archives_and_reports_each_file(db, tmp_path, cap
     assert not (tmp_path / "evil.md").exists()
 
 
-def test_it_refuses_to_wait_without_a_worker(db, tmp_path):
-    (tmp_path / "a.md").write_text("# A\n\ntext")
-    with pytest.raises(CommandError, match="No worker answers"):
-        call_command("import_documents", str(tmp_path), collection="c", wait=True)
+def test_it_embeds_in_the_command_when_no_worker_answers(db, tmp_path, capsys, no_engine):
+    (tmp_path / "a.md").write_text(UPS)
+    call_command("import_documents", str(tmp_path), collection="c", wait=True)
+    shown = capsys.readouterr().out
+
+    assert "embedding here" in shown
+    assert "embedded 3/3 passages, 0 documents to go" in shown
+    assert search(query="runtime shown above 300 s").hits[0].document == "sop-test-ups"
+    assert ImportJob.objects.get().state == ImportJob.State.DONE
+
+    call_command("import_documents", str(tmp_path), collection="c", wait=True)
+    assert "0 imported, 1 unchanged, 0 failed" in capsys.readouterr().out
+    assert ImportJob.objects.count() == 1, "an unchanged file leaves no job"
 
 
 def test_it_names_paths_that_do_not_exist(db, tmp_path):

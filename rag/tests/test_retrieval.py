@@ -28,7 +28,8 @@ def test_it_finds_the_passage(corpus, engine, query, document, step):
 
     assert (result.hits[0].document, result.hits[0].step) == (document, step)
     assert result.degraded == ""
-    assert result.hits[0].url == f"/library/{document}/#p-{result.hits[0].ordinal}"
+    assert result.hits[0].url.startswith(f"/library/{document}/?revision=")
+    assert result.hits[0].url.endswith(f"#p-{result.hits[0].ordinal}")
 
 
 def test_it_ranks_the_exact_code_first(corpus, engine):
@@ -83,7 +84,7 @@ def test_it_survives_queries_that_look_like_sql(corpus, no_engine, query):
 
 def test_it_uses_the_index_with_the_same_result(corpus, engine, monkeypatch):
     exact = [hit.passage_id for hit in search(query="standby CRAC", leg="vector", k=5).hits]
-    monkeypatch.setattr("rag.retrieval.EXACT_SCAN_LIMIT", 0)
+    monkeypatch.setattr("rag.retrieval.vectors.EXACT_SCAN_LIMIT", 0)
 
     by_index = [hit.passage_id for hit in search(query="standby CRAC", leg="vector", k=5).hits]
 

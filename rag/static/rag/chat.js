@@ -1,88 +1,83 @@
 // The chat page: asks over /ws/chat/, shows the draft as it comes and the checked answer after it.
+
 import { connect } from "/static/js/live.js";
 import { toast } from "/static/js/toast.js";
-import { citationMark, sourceList, stepList } from "./citations.js";
-import { richText } from "./rich-text.js";
+import { renderAnswer } from "./chat-answer.js";
+import { button, element } from "./chat-dom.js";
 
 const data = JSON.parse(document.getElementById("chat-data").textContent);
 const [log, start, form, input, send, stop, sessions] = ["log", "start", "ask", "question", "send", "stop", "sessions"]
   .map((id) => document.getElementById(id));
+const NEAR_END = 80;
 let session = data.session;
 let current = null;
+let asked = data.messages.filter((message) => message.role === "user").map((message) => message.text);
+let recalled = asked.length;
+let again = 0;
 
-function element(name, className, text) {
-  const node = document.createElement(name);
-  if (className) node.className = className;
-  if (text !== undefined) node.textContent = text;
-  return node;
+function atEnd() {
+  return log.scrollHeight - log.scrollTop - log.clientHeight < NEAR_END;
 }
 
-function scrollDown() {
-  log.scrollTop = log.scrollHeight;
+function scrollDown(force = false) {
+  if (force || atEnd()) log.scrollTop = log.scrollHeight;
 }
 
 function addUser(text) {
   start.hidden = true;
   const message = element("article", "msg msg--user");
+  message.setAttribute("aria-label", "Your question");
+  message.tabIndex = -1;
   message.append(element("div", "msg__text", text));
   log.append(message);
 }
 
-function renderAnswer(message, answer) {
-  const byNumber = new Map(answer.citations.map((citation) => [citation.n, citation]));
-  const text = element("div", "msg__text");
-  const cite = (n) => (byNumber.has(n) ? citationMark(byNumber.get(n)) : null);
-  text.append(richText(answer.answer ?? answer.text, cite));
-  message.replaceChildren(text);
-  if (answer.mode === "quote") message.prepend(element("span", "msg__note", "Quoted word for word"));
-  if (answer.tool?.url?.startsWith("/")) {
-    const link = element("a", "btn msg__link", answer.tool.title || "Open");
-    link.href = answer.tool.url;
-    message.append(link);
-  }
-  if (answer.procedure) message.append(stepList(answer.procedure));
-  if (answer.citations.length) message.append(sourceList(answer.citations));
-  if (answer.dropped) {
-    const noun = answer.dropped === 1 ? "sentence of the draft was" : "sentences of the draft were";
-    message.append(element("span", "msg__note", `${answer.dropped} ${noun} left out: no source supports it.`));
-  }
-  if (answer.degraded) message.append(element("span", "msg__note msg__note--degraded", answer.degraded));
-}
-
 function addAssistant() {
   const message = element("article", "msg msg--assistant");
+  message.setAttribute("aria-label", "Answer");
+  message.tabIndex = -1;
   log.append(message);
   return message;
 }
 
+function contextOf(question, id) {
+  return { question, id, ask, reasons: data.reasons };
+}
+
 function begin(question) {
-  addUser(question);
   const message = addAssistant();
   const status = element("span", "msg__status", "Sending");
+  status.setAttribute("role", "status");
   const draft = element("div", "msg__draft");
-  draft.hidden = true;
-  message.append(status, draft);
-  current = { message, status, draft, question, tool: null };
+  const label = element("span", "msg__unchecked", "Draft, not checked yet");
+  label.hidden = draft.hidden = true;
+  message.append(status, label, draft);
+  current = { message, status, draft, label, question, tools: [] };
   setBusy(true);
-  scrollDown();
+  scrollDown(true);
 }
 
 function setBusy(busy) {
   send.hidden = busy;
   stop.hidden = !busy;
+  log.setAttribute("aria-busy", String(busy));
   if (!busy) {
     current = null;
-    input.focus();
+    input.focus({ preventScroll: true });
   }
 }
 
-function fail(text) {
-  if (!current) {
-    toast(text, "high");
-    return;
-  }
-  current.message.replaceChildren(element("span", "msg__error", text));
+function settle(text, className, question) {
+  const { message } = current;
+  const parts = [element("span", className, text)];
+  if (question) parts.push(button("Ask again", "btn msg__link", () => ask(question)));
+  message.replaceChildren(...parts);
   setBusy(false);
+}
+
+function fail(text) {
+  if (current) settle(text, "msg__error", current.question);
+  else toast(text, "high");
 }
 
 function listSession(id, title) {
@@ -104,39 +99,86 @@ const handlers = {
   status: (event) => { if (current) current.status.textContent = event.text; },
   token: (event) => {
     if (!current) return;
-    current.draft.hidden = false;
+    current.draft.hidden = current.label.hidden = false;
     current.draft.append(event.text);
-    current.status.textContent = "Drafting, not checked yet";
     scrollDown();
   },
-  tool: (event) => { if (current) current.tool = event.result; },
+  tool: (event) => { current?.tools.push({ name: event.name, result: event.result }); },
   answer: (event) => {
     if (!current) return;
-    renderAnswer(current.message, { ...event, tool: current.tool });
+    const { message, question, tools } = current;
+    again = 0;
+    renderAnswer(message, { ...event, tools: event.tools?.length ? event.tools : tools }, contextOf(question, event.message));
     setBusy(false);
-    scrollDown();
+    // The answer's beginning matters, not its end.
+    message.previousElementSibling?.scrollIntoView({ block: "start" });
   },
   stopped: () => {
-    if (!current) return;
-    current.message.replaceChildren(element("span", "msg__note", "Stopped. What was drafted had not been checked, so it is not shown."));
-    setBusy(false);
+    if (current) settle("Stopped. What was drafted had not been checked, so it is not shown.", "msg__note", current.question);
   },
   error: (event) => fail(event.detail),
-  reconnected: () => { if (current) fail("The connection broke while the answer was written. Ask again."); },
+  reconnected: () => {
+    if (!current) return;
+    const { question, message } = current;
+    if (again >= 1) {
+      fail("The connection broke again while the answer was written.");
+      return;
+    }
+    // The server stopped with the old connection; the question itself is not lost.
+    again += 1;
+    message.remove();
+    setBusy(false);
+    submit(question, { isAgain: true });
+  },
 };
 
 const socket = connect("/ws/chat/", (event) => handlers[event.type]?.(event));
 
-function ask(question) {
-  const text = question.trim();
-  if (!text || current) return;
+function submit(text, { isAgain = false } = {}) {
   const message = session ? { ask: text, session } : { ask: text };
   if (!socket.send(message)) {
     toast("Not connected. Your question is still in the box; try again in a moment.", "high");
-    return;
+    input.value = text;
+    return false;
+  }
+  if (!isAgain) {
+    again = 0;
+    addUser(text);
+    asked.push(text);
+    recalled = asked.length;
   }
   begin(text);
-  input.value = "";
+  return true;
+}
+
+function ask(question) {
+  const text = question.trim();
+  if (!text) return;
+  if (current) {
+    toast("One question at a time: stop the running answer first (Esc).", "info", 3);
+    return;
+  }
+  if (submit(text)) input.value = "";
+}
+
+/** ↑ and ↓ walk through the questions asked, while the box holds nothing of the user's own. */
+function recall(step) {
+  const untouched = !input.value || input.value === asked[recalled];
+  if (!untouched || !asked.length) return false;
+  recalled = Math.min(Math.max(recalled + step, 0), asked.length);
+  input.value = asked[recalled] ?? "";
+  input.setSelectionRange(input.value.length, input.value.length);
+  return true;
+}
+
+/** j and k go from message to message. */
+function walk(step) {
+  const messages = [...log.querySelectorAll(".msg")];
+  if (!messages.length) return;
+  const at = messages.indexOf(document.activeElement.closest(".msg"));
+  const next = messages[at < 0 ? (step > 0 ? 0 : messages.length - 1) : Math.min(Math.max(at + step, 0), messages.length - 1)];
+  next.focus({ preventScroll: true });
+  next.scrollIntoView({ block: "start" });
 }
 
 form.addEventListener("submit", (event) => {
@@ -144,23 +186,42 @@ form.addEventListener("submit", (event) => {
   ask(input.value);
 });
 input.addEventListener("keydown", (event) => {
-  if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {
+  if (event.isComposing) return;
+  if (event.key === "Enter" && !event.shiftKey) {
     event.preventDefault();
     ask(input.value);
+  } else if (event.key === "ArrowUp" && recall(-1)) {
+    event.preventDefault();
+  } else if (event.key === "ArrowDown" && recall(1)) {
+    event.preventDefault();
   }
 });
 stop.addEventListener("click", () => socket.send({ stop: true }));
 addEventListener("keydown", (event) => {
-  if (event.key === "Escape" && current) socket.send({ stop: true });
+  if (event.key === "Escape" && current) {
+    socket.send({ stop: true });
+    return;
+  }
+  const typing = event.target.closest?.("input, textarea, select, [contenteditable]");
+  if (typing || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.key === "/") {
+    event.preventDefault();
+    input.focus();
+  } else if (event.key === "j" || event.key === "k") {
+    walk(event.key === "j" ? 1 : -1);
+  }
 });
-for (const button of document.querySelectorAll("[data-example]")) {
-  button.addEventListener("click", () => {
-    input.value = button.textContent;
-    ask(button.textContent);
-  });
+for (const example of document.querySelectorAll("[data-example]")) {
+  example.addEventListener("click", () => ask(example.textContent));
 }
+
+let question = "";
 for (const message of data.messages) {
-  if (message.role === "user") addUser(message.text);
-  else renderAnswer(addAssistant(), message);
+  if (message.role === "user") {
+    question = message.text;
+    addUser(message.text);
+  } else {
+    renderAnswer(addAssistant(), message, contextOf(question, message.mode === "closed" ? null : message.id));
+  }
 }
-scrollDown();
+scrollDown(true);

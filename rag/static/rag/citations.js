@@ -1,12 +1,16 @@
 // Numbered citation links, the list of sources below an answer, and the card on hover or focus.
 
+import { sitePath } from "./chat-dom.js";
+
 let card = null;
+let described = null;
 
 function where(citation) {
   return [
     citation.section,
     citation.page ? `page ${citation.page}` : "",
     citation.revision ? `revision ${citation.revision}` : "",
+    citation.effective_from ? `in force since ${citation.effective_from}` : "",
   ].filter(Boolean).join(" · ");
 }
 
@@ -14,6 +18,7 @@ function show(anchor, citation) {
   hide();
   card = document.createElement("div");
   card.className = "citecard";
+  card.id = "citecard";
   card.setAttribute("role", "tooltip");
   const title = document.createElement("strong");
   title.textContent = citation.title;
@@ -23,6 +28,14 @@ function show(anchor, citation) {
   const quote = document.createElement("p");
   quote.textContent = citation.quote.replace(/\*\*|`/g, "");
   card.append(title, place, quote);
+  for (const warning of warnings(citation)) {
+    const line = document.createElement("span");
+    line.className = "citecard__warning tiny";
+    line.textContent = warning;
+    card.append(line);
+  }
+  described = anchor;
+  anchor.setAttribute("aria-describedby", card.id);
   document.body.append(card);
   const box = anchor.getBoundingClientRect();
   const left = Math.min(Math.max(16, box.left - 24), innerWidth - card.offsetWidth - 16);
@@ -31,9 +44,19 @@ function show(anchor, citation) {
   card.style.top = `${above > 8 ? above : box.bottom + 8}px`;
 }
 
+function warnings(citation) {
+  return [
+    citation.in_force === false ? "This revision is not in force now." : "",
+    citation.flagged ? "The import flagged this text; read it in the document." : "",
+    citation.kind === "report" ? "Experience from an outcome report, not a procedure." : "",
+  ].filter(Boolean);
+}
+
 function hide() {
   card?.remove();
   card = null;
+  described?.removeAttribute("aria-describedby");
+  described = null;
 }
 
 function withCard(anchor, citation) {
@@ -47,10 +70,7 @@ function withCard(anchor, citation) {
 addEventListener("scroll", hide, { capture: true, passive: true });
 addEventListener("keydown", (event) => event.key === "Escape" && hide());
 
-/** Only paths of this site are linked, whatever the data says. */
-function href(citation) {
-  return /^\/(?!\/)/.test(citation.url) ? citation.url : "#";
-}
+const href = (citation) => sitePath(citation.url) ?? "#";
 
 /** The mark [n] as a link to the cited passage. */
 export function citationMark(citation) {

@@ -34,7 +34,37 @@ function block(name, lines, cite) {
   return node;
 }
 
-/** Render paragraphs, lists, headings and fenced code into a fragment. */
+const RULE = /^\s*\|?\s*:?-{2,}:?\s*(?:\|\s*:?-{2,}:?\s*)*\|?\s*$/;
+
+function cells(line) {
+  return line.trim().replace(/^\||\|$/g, "").split(/(?<!\\)\|/).map((cell) => cell.trim().replaceAll("\\|", "|"));
+}
+
+/** A Markdown table; `lines` begin with its header and its rule. */
+function grid(lines, cite) {
+  const holder = document.createElement("div");
+  holder.className = "scroll-x";
+  const table = document.createElement("table");
+  table.className = "table msg__table";
+  const row = (line, name) => {
+    const node = document.createElement("tr");
+    for (const text of cells(line)) {
+      const cell = document.createElement(name);
+      inline(cell, text, cite);
+      node.append(cell);
+    }
+    return node;
+  };
+  const head = document.createElement("thead");
+  head.append(row(lines[0], "th"));
+  const body = document.createElement("tbody");
+  body.append(...lines.slice(2).map((line) => row(line, "td")));
+  table.append(head, body);
+  holder.append(table);
+  return holder;
+}
+
+/** Render paragraphs, lists, headings, tables and fenced code into a fragment. */
 export function richText(text, cite = () => null) {
   const fragment = document.createDocumentFragment();
   let paragraph = [];
@@ -55,6 +85,14 @@ export function richText(text, cite = () => null) {
       const quote = document.createElement("blockquote");
       quote.append(richText(quoted.join("\n"), cite));
       fragment.append(quote);
+      continue;
+    }
+    if (line.includes("|") && RULE.test(lines[index + 1] ?? "")) {
+      flush();
+      const rows = [];
+      for (; index < lines.length && lines[index].includes("|"); index += 1) rows.push(lines[index]);
+      index -= 1;
+      fragment.append(grid(rows, cite));
       continue;
     }
     const item = /^\s*(?:[-*•]|(\d{1,3})[.)])\s+(.*)$/.exec(line);

@@ -1,0 +1,1 @@
+"""Parts of the retrieval benchmark: corpus, filling, measuring."""

@@ -1,0 +1,172 @@
+"""May an answer be given at all? What must hold beyond retrieval's own confidence.
+
+A small model always answers. Asked about CRAC-7 where the documents know CRAC-1 to CRAC-4, or for
+the warranty of a fan that the documents only switch on and off, the honest answer is that they do
+not say.
+"""
+
+import math
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import astuple, dataclass
+
+from rag.answers.evidence import Evidence
+from rag.answers.extraction import Piece, asked_dimension
+from rag.answers.focus import focus_share
+from rag.answers.quantities import quantities
+from rag.answers.sentences import content_words
+from rag.codes import codes
+from rag.retrieval.search import Hit
+
+# Of the best pieces and passages.
+BEST_PIECES = 8
+BEST_HITS = 3
+
+
+@dataclass(frozen=True)
+class Signs:
+    """How well the passages found fit the question; every sign is 0…1.
+
+    `similarity` and `coverage` are the best of the first three passages (cosine, share of the
+    question's lexical weight), `both` the best product of the two among five; `piece_similarity` the
+    best cosine of a single sentence; `missing` the share of the question's words in none of the
+    five passages; `focus` see `rag.answers.focus`.
+    """
+
+    similarity: float
+    coverage: float
+    both: float
+    piece_similarity: float
+    missing: float
+    focus: float
+
+
+# Logistic regression on the tune halves of the golden sets (178 answerable questions, 40 that the
+# documents do not answer), classes weighted alike; docs/answers.md has the figures.
+WEIGHTS = Signs(
+    similarity=3.0,
+    coverage=3.7,
+    both=3.0,
+    piece_similarity=2.5,
+    missing=-0.1,
+    focus=1.8,
+)
+BIAS = -6.9
+ANSWERABLE = 0.4
+# From here on the closest text is shown below the statement that the documents do not answer.
+NEAR = 0.15
+
+
+def signs(question: str, hits: Sequence[Hit], pieces: Sequence[Piece]) -> Signs:
+    """The signs of a question; `hits` best first, `pieces` of the same passages."""
+    texts = [f"{hit.title}\n{hit.section}\n{hit.text}" for hit in hits[:5]]
+    held = [set(content_words(text)) for text in texts]
+    asked = set(content_words(question))
+    count = len(asked) or 1
+    return Signs(
+        similarity=max((hit.similarity or 0.0 for hit in hits[:BEST_HITS]), default=0.0),
+        coverage=max((hit.coverage for hit in hits[:BEST_HITS]), default=0.0),
+        both=max(((hit.similarity or 0.0) * hit.coverage for hit in hits[:5]), default=0.0),
+        piece_similarity=max((piece.similarity or 0.0 for piece in pieces), default=0.0),
+        missing=len(asked - set().union(*held)) / count,
+        focus=focus_share(question, texts[:BEST_HITS]),
+    )
+
+
+def answerable(found: Signs) -> float:
+    """How sure it is that the passages answer the question, 0…1."""
+    pairs = zip(astuple(WEIGHTS), astuple(found), strict=True)
+    return 1 / (1 + math.exp(-BIAS - sum(weight * sign for weight, sign in pairs)))
+
+
+def objection(
+    evidence: Evidence, pieces: Sequence[Piece], *, is_asset: Callable[[str], bool]
+) -> str | None:
+    """Why the passages do not answer the question, as a sentence for the reader ('' where there is
+    nothing to add), or None where they may."""
+    if evidence.named.missing_step:
+        return missing_step(evidence)
+    if evidence.named.is_precise or (evidence.live and evidence.live.is_asked_for):
+        return None
+    if code := unknown_code(evidence, is_asset):
+        return f"No document that was found speaks of {code}."
+    if evidence.live is not None:
+        return None
+    if _answerable(evidence, pieces) < ANSWERABLE:
+        return ""
+    return _missing_quantity(evidence.asked, pieces)
+
+
+def is_near(evidence: Evidence, pieces: Sequence[Piece]) -> bool:
+    """Whether a question that is declined comes close enough to show the closest text with it."""
+    return (
+        bool(pieces)
+        and evidence.result.query_vector is not None
+        and (_answerable(evidence, pieces) >= NEAR)
+    )
+
+
+def _answerable(evidence: Evidence, pieces: Sequence[Piece]) -> float:
+    """Without vectors the signs say nothing, and retrieval's own confidence decides alone."""
+    if evidence.result.query_vector is None:
+        return 1.0
+    return answerable(signs(evidence.asked, evidence.result.hits, pieces))
+
+
+def missing_step(evidence: Evidence) -> str:
+    """`EOP-CRAC-01 has no step 14; its steps are 1 to 10.`"""
+    named = evidence.named
+    name = named.slugs[0].upper()
+    if not named.steps:
+        return f"{name} has no numbered steps."
+    return f"{name} has no step {named.step}; its steps are {named.steps[0]} to {named.steps[-1]}."
+
+
+def unknown_code(evidence: Evidence, is_asset: Callable[[str], bool]) -> str | None:
+    """An identifier of the question that no passage has, though they have others of its family.
+
+    Of `crac-7`, `crac` is the family. An asset of the facility is known even where a procedure
+    speaks of its kind only; so is `XID 74` where a text lists `XID 63, 64 and 74`.
+    """
+    texts = [f"{hit.document}\n{hit.title}\n{hit.section}\n{hit.text}" for hit in evidence.hits]
+    held: set[str] = set()
+    for text in texts:
+        held |= set(codes(text))
+    families = {_family(code) for code in held}
+    for code in codes(evidence.asked):
+        if code in held or _family(code) not in families or not any(c.isdigit() for c in code):
+            continue
+        if _is_part_of(code, held) or _is_listed(code, texts) or is_asset(code):
+            continue
+        return code.upper()
+    return None
+
+
+def _family(code: str) -> str:
+    return code.split("-")[0]
+
+
+def _is_part_of(code: str, held: set[str]) -> bool:
+    """Whether the code begins or extends a known one: `srv-5` of `srv-5-gpu-3`."""
+    return any(other.startswith(f"{code}-") or code.startswith(f"{other}-") for other in held)
+
+
+def _is_listed(code: str, texts: Sequence[str]) -> bool:
+    """Whether a text that names the family has the number as an entry of a list."""
+    family, number = _family(code), re.escape(code.split("-")[-1])
+    entry = re.compile(rf"(?:^|[.;,:(|/]\s*|\b(?:or|and)\s+)0*{number}\b(?!\s*[%°])", re.MULTILINE)
+    named = re.compile(rf"\b{re.escape(family)}s?\b", re.IGNORECASE)
+    return any(named.search(text) and entry.search(text) for text in texts)
+
+
+def _missing_quantity(question: str, pieces: Sequence[Piece]) -> str | None:
+    """Asked for a quantity of a kind, one of the best pieces must state one."""
+    dimension = asked_dimension(question)
+    if not dimension:
+        return None
+    known = {quantity.key for quantity in quantities(question)}
+    for piece in pieces[:BEST_PIECES]:
+        given = [quantity for quantity in quantities(piece.text) if quantity.key not in known]
+        if any(quantity.dimension in {dimension, ""} for quantity in given):
+            return None
+    return "The passages found state no such quantity."
