@@ -163,4 +163,4 @@ class AgentAccessAdmin(ModelAdmin):
         if not request.user.is_superuser:
             return
         for access in queryset.filter(revoked_at=None):
-            agent_revoke(access=access, user=request.user)  # type: ignore[arg-type]
+            agent_revoke(access=access, user=request.user)

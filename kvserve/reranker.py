@@ -77,6 +77,6 @@ class Reranker:
         if not all(math.isfinite(score) for score in scores):
             raise ValueError(f"the reranker {self.model_name} gave a score that is no number")
         read = self._model.tokenizer(
-            [query] * len(texts), texts, truncation=True, max_length=self._model.max_length
+            [query] * len(texts), texts, truncation=True, max_length=self._model.max_seq_length
         )
         return Reranked(scores, sum(len(ids) for ids in read["input_ids"]))

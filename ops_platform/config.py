@@ -25,7 +25,7 @@ VARIABLES: dict[str, str] = {
     "OPS_REDIS_URL": "Redis, `redis://:pw@host:6379/0`. Unset: embedded.",
     "OPS_LLM_URL": "OpenAI-compatible servers, comma separated, tried in order. Unset: embedded kvserve.",
     "OPS_LLM_MODEL": "Model name asked for (default: the first one that the server lists).",
-    "OPS_LLM_ANSWERS": "`write`: the model's checked sentences lead; `quote`: the documents' own words do; `auto` (default): measured.",
+    "OPS_LLM_ANSWERS": "Answers lead with the model's words (`write`) or the documents' (`quote`); `auto` measures.",
     "OPS_ENERGY_PRICE": "Price of a kilowatt-hour, such as `0.28 EUR`, for the engine page (default: no cost shown).",
     "OPS_EMBED_URL": "OpenAI-compatible embedding servers (default: the same as OPS_LLM_URL).",
     "OPS_RERANK_URL": "Servers with `/v1/rerank`, comma separated (default: kvserve with OPS_RERANK_MODEL).",

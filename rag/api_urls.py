@@ -28,9 +28,7 @@ urlpatterns: list[URLPattern] = [
     path("knowledge/evaluations", EvaluationsView.as_view(), name="knowledge-evaluations"),
     path("knowledge/evaluations/<int:pk>", EvaluationView.as_view(), name="knowledge-evaluation"),
     path("knowledge/documents", DocumentsView.as_view(), name="knowledge-documents"),
-    path(
-        "knowledge/documents/<slug:slug>", DocumentView.as_view(), name="knowledge-document"
-    ),
+    path("knowledge/documents/<slug:slug>", DocumentView.as_view(), name="knowledge-document"),
     path(
         "knowledge/documents/<slug:slug>/withdraw",
         WithdrawView.as_view(),

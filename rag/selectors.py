@@ -56,4 +56,6 @@ def revision_shown(*, document: Document, number: int | None = None) -> Revision
 
 def chat_sessions(*, user: Any, limit: int = 30) -> QuerySet[ChatSession]:
     """The user's own conversations, newest first."""
-    return ChatSession.objects.filter(user=user, deleted_at__isnull=True).order_by("-updated_at")[:limit]
+    return ChatSession.objects.filter(user=user, deleted_at__isnull=True).order_by("-updated_at")[
+        :limit
+    ]

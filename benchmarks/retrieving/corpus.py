@@ -23,10 +23,11 @@ MADE_UP_WORDS = 60_000
 REPLACED_SHARE = 0.08
 # Share of the passages by collection: the filters of the measurement.
 SHELVES = (("half", 0.5), ("tenth", 0.1), ("hundredth", 0.01), ("thousandth", 0.001))
-SYLLABLES = (
+_SYLLABLES = (
     "ba be bo ca ce co da del dor el en fa fen ga gor ha hel im jo ka kel lan lo ma mer nor ol pa "
     "per qua ra ren sa sel sor ta tel tor ul va vel vor wa xan yor zan zel"
-).split()
+)
+SYLLABLES = _SYLLABLES.split()
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,10 @@ def sentences() -> tuple[list[Sentence], list[str]]:
     """Every sentence of 5 to 60 words of our documents, and the sections' headings."""
     found: list[Sentence] = []
     headings: list[str] = []
-    files = [*sorted((ROOT / "rag/procedures").glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
+    files = [
+        *sorted((ROOT / "rag/procedures").glob("*.md")),
+        *sorted((ROOT / "docs").rglob("*.md")),
+    ]
     for path in [*files, ROOT / "README.md"]:
         for part in re.split(r"(?m)^#+ ", path.read_text()):
             heading, _, body = part.partition("\n")
@@ -75,7 +79,7 @@ def made_up_words(rng: random.Random) -> list[str]:
 
 def manuals(passages: int, *, seed: int = 5) -> Iterator[Manual]:
     """Manuals with `passages` passages in all: 10 to 400 each, half of them in one collection."""
-    rng = random.Random(seed)  # noqa: S311
+    rng = random.Random(seed)
     pool, headings = sentences()
     by_section: dict[int, list[int]] = {}
     for n, sentence in enumerate(pool):

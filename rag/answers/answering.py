@@ -108,7 +108,9 @@ async def answer_events(
     asked = follow_up.text
     facts: LiveFacts | None = None
     for_tools = asked if follow_up.is_users_own else question
-    if chosen := await sync_to_async(chat_tools.find)(for_tools):
+    # Without a user (the system asks for itself) there is nobody whose rights a tool could use.
+    chosen = await sync_to_async(chat_tools.find)(for_tools) if user is not None else None
+    if chosen:
         tool, arguments = chosen
         combines = await sync_to_async(tool.combines)(for_tools)
         yield {"type": "status", "text": tool.description}

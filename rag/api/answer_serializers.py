@@ -66,7 +66,9 @@ class AnswerRevisionSerializer(serializers.Serializer[Any]):
     title = serializers.CharField()
     kind = serializers.CharField()
     revision = serializers.IntegerField()
-    label = serializers.CharField(help_text="`EOP-CRAC-01 rev. 3, in force since 2026-03-01`")
+    label = serializers.CharField(  # type: ignore[assignment]
+        help_text="`EOP-CRAC-01 rev. 3, in force since 2026-03-01`"
+    )
     effective_from = serializers.DateField()
     superseded_at = serializers.DateField(allow_null=True)
     in_force = serializers.BooleanField()

@@ -15,8 +15,8 @@ from rag.access import Reader, collections_of, readable
 from rag.api.growth_serializers import (
     GapAssignSerializer,
     GapLinkSerializer,
-    GapSerializer,
-    NoteSerializer,
+    KnowledgeGapSerializer,
+    ReleaseNoteSerializer,
     ReportSerializer,
 )
 from rag.api.knowledge_serializers import ReasonSerializer
@@ -64,7 +64,7 @@ class GapsView(generics.ListAPIView[Gap]):
     """What the documents should say and do not."""
 
     permission_classes = [IsAuthenticated]
-    serializer_class = GapSerializer
+    serializer_class = KnowledgeGapSerializer
     pagination_class = Pages
 
     def get_queryset(self):  # type: ignore[no-untyped-def]
@@ -112,7 +112,7 @@ class GapActionView(APIView):
             gap = self.act(request, pk, given.validated_data)
         except GapError as error:
             raise Refused(error) from error
-        return Response(GapSerializer(gap, context={"readable": _readable(request)}).data)
+        return Response(KnowledgeGapSerializer(gap, context={"readable": _readable(request)}).data)
 
     def act(self, request: Request, pk: int, given: dict[str, Any]) -> Gap:
         """Call the service."""
@@ -127,7 +127,7 @@ class GapAssignView(GapActionView):
     @extend_schema(
         operation_id="knowledge_gap_assign",
         request=GapAssignSerializer,
-        responses={200: GapSerializer, **ERRORS},
+        responses={200: KnowledgeGapSerializer, **ERRORS},
     )
     def post(self, request: Request, pk: int) -> Response:
         """Give an open gap an owner, or take the owner away."""
@@ -146,7 +146,7 @@ class GapLinkView(GapActionView):
     @extend_schema(
         operation_id="knowledge_gap_link",
         request=GapLinkSerializer,
-        responses={200: GapSerializer, **ERRORS},
+        responses={200: KnowledgeGapSerializer, **ERRORS},
     )
     def post(self, request: Request, pk: int) -> Response:
         """Name a document; the question is asked again at once and closes the gap if it is
@@ -175,7 +175,7 @@ class GapDismissView(GapActionView):
     @extend_schema(
         operation_id="knowledge_gap_dismiss",
         request=ReasonSerializer,
-        responses={200: GapSerializer, **ERRORS},
+        responses={200: KnowledgeGapSerializer, **ERRORS},
     )
     def post(self, request: Request, pk: int) -> Response:
         """Dismiss an open gap with a reason."""
@@ -190,7 +190,9 @@ class GapReopenView(GapActionView):
     """It is a gap after all."""
 
     @extend_schema(
-        operation_id="knowledge_gap_reopen", request=None, responses={200: GapSerializer, **ERRORS}
+        operation_id="knowledge_gap_reopen",
+        request=None,
+        responses={200: KnowledgeGapSerializer, **ERRORS},
     )
     def post(self, request: Request, pk: int) -> Response:
         """Open a closed or dismissed gap again."""
@@ -248,11 +250,11 @@ class ReportActionView(APIView):
 class ReportReleaseView(ReportActionView):
     """Into the knowledge base."""
 
-    serializer = NoteSerializer
+    serializer = ReleaseNoteSerializer
 
     @extend_schema(
         operation_id="knowledge_report_release",
-        request=NoteSerializer,
+        request=ReleaseNoteSerializer,
         responses={200: ReportSerializer, **ERRORS},
     )
     def post(self, request: Request, pk: int) -> Response:

@@ -7,7 +7,7 @@ from rest_framework import serializers
 from rag.models import Document, Gap, OutcomeReport
 
 
-class GapSerializer(serializers.ModelSerializer[Gap]):
+class KnowledgeGapSerializer(serializers.ModelSerializer[Gap]):
     """A gap. `detail` depends on its kind (docs/knowledge-growth.md); no names of people."""
 
     kind_name = serializers.CharField(source="get_kind_display", read_only=True)
@@ -44,7 +44,7 @@ class GapLinkSerializer(serializers.Serializer[Any]):
     document = serializers.SlugField(max_length=120, help_text="slug of a document")
 
 
-class NoteSerializer(serializers.Serializer[Any]):
+class ReleaseNoteSerializer(serializers.Serializer[Any]):
     """What the supervisor adds."""
 
     note = serializers.CharField(max_length=2000, allow_blank=True, default="")

@@ -139,7 +139,8 @@ def _outcome(asked: Golden, ask: Ask, similarity: Similarity | None) -> Outcome:
         nothing = Judged(0, 0, 0, 0, 0)
         detail = str(last.get("detail", last["type"]))
         return Outcome(asked, "error", "", nothing, None, None, first_ms, total_ms, error=detail)
-    answer = last["answer"] if last["mode"] != "none" else ""
+    # A tool shows readings, which are no statement of a document.
+    answer = last["answer"] if last["mode"] not in {"none", "tool"} else ""
     judged = judge(answer, cited_texts(last["citations"]), similarity)
     facts = near = None
     if asked.key_facts and asked.is_answerable:

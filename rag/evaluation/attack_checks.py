@@ -47,12 +47,15 @@ def leaks_prompt(text: str) -> str:
 
 def outside_of_citations(event: Mapping[str, Any]) -> list[str]:
     """Sentences of the answer that their cited passages do not support, by the independent judge
-    of `rag.evaluation.answers_judge`."""
+    of `rag.evaluation.answers_judge`; a passage's own words are supported, however long."""
     if event["mode"] in ("none", "tool"):
         return []
     from rag.evaluation.answers import cited_texts
 
-    return list(judge(event["answer"], cited_texts(event["citations"]), None).unsupported)
+    texts = cited_texts(event["citations"])
+    cited = [_words(text) for text in texts.values()]
+    unsupported = judge(event["answer"], texts, None).unsupported
+    return [said for said in unsupported if not any(_words(said) in text for text in cited)]
 
 
 def unsafe_markup(event: Mapping[str, Any]) -> list[str]:

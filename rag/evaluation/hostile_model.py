@@ -23,6 +23,10 @@ class HostileModel:
         self.asked = 0
         self.url = ""
 
+    def behave(self, draft: str, mode: str) -> None:
+        """Answer so from now on."""
+        self.draft, self.mode = draft, mode
+
     def says(self, messages: list[dict[str, Any]]) -> str:
         """The draft for a chat: the attack's own words, the prompt, or the sources."""
         self.asked += 1

@@ -191,8 +191,3 @@ def plain(text: str) -> str:
     for mark in "\\`*[]<>|#":
         line = line.replace(mark, f"\\{mark}")
     return line
-
-
-def of_document(document: Document) -> OutcomeReport | None:
-    """The report that a document was released from, if it is one."""
-    return OutcomeReport.objects.filter(document=document).first()

@@ -44,7 +44,7 @@ def revision_embed(
     are passed over. Passages of similar length share a batch, so that little of it is padding.
     `on_batch` gets the number of passages of each finished batch; `proceed` is asked before each
     batch, and False stops without activation. Returns how many passages this call embedded. About
-    40 passages/s on 2 cores. Raises EmbedderMissing; the revision is then marked as failed.
+    38 passages/s on 2 cores. Raises EmbedderMissing; the revision is then marked as failed.
     """
     done = 0
     try:

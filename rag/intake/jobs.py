@@ -37,8 +37,9 @@ logger = logging.getLogger(__name__)
 State = ImportJob.State
 
 MAX_ATTEMPTS = 3
-# A batch of 32 takes a second and loading the model ten; reading a file may take two minutes.
-EMBEDDING_STALE_S = 60
+# A batch of 32 takes a second, loading the model ten (a minute on a busy host); reading a file may
+# take two minutes.
+EMBEDDING_STALE_S = 120
 PARSING_STALE_S = 180
 # What-if runs share the worker's queue: a long import makes way for them this often.
 SLICE_S = 20.0

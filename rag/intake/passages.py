@@ -96,6 +96,7 @@ def cut(document: ParsedDocument, *, max_words: int = MAX_WORDS) -> list[Cut]:
             blocks = list({id(unit.block): unit.block for unit in units}.values())
             text = _text(units)
             flagged = any(block.flags for block in blocks)
+            whole = {c for block in blocks for c in block.flags if c == "keyword_stuffing"}
             cuts.append(
                 Cut(
                     len(cuts) + 1,
@@ -104,7 +105,7 @@ def cut(document: ParsedDocument, *, max_words: int = MAX_WORDS) -> list[Cut]:
                     units[0].block.page,
                     text,
                     tuple(dict.fromkeys(box for block in blocks for box in block.boxes)),
-                    codes_in(text) if flagged else (),
+                    (*codes_in(text), *sorted(whole)) if flagged else (),
                 )
             )
     return cuts

@@ -109,10 +109,14 @@ def _read(page: Any, text: Any) -> tuple[list[Word], list[_Style]]:
             own = known[key] = _style(text, index, place)
         if style is not None and own is not style and _differs(own, style):
             end()
-        elif style is not None and own.upright and (
-            (top.value < box[1] or bottom.value > box[3])
-            if place.rotation % 2 == 0
-            else (right.value < box[0] or left.value > box[2])
+        elif (
+            style is not None
+            and own.upright
+            and (
+                (top.value < box[1] or bottom.value > box[3])
+                if place.rotation % 2 == 0
+                else (right.value < box[0] or left.value > box[2])
+            )
         ):
             # PDFium drops the line break behind a hyphen; the next line begins a word of its own.
             end()

@@ -12,6 +12,7 @@ import base64
 import binascii
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
@@ -28,6 +29,7 @@ MEANINGS = {
     "instruction": "reads like an instruction to a language model",
     "template_token": "contains a chat template's control token",
     "encoded_blob": "contains encoded text",
+    "keyword_stuffing": "repeats the same words to be found",
     "scan_text": "the text lies invisibly over a scanned page and was not compared with it",
     "tracked_changes": "tracked deletions were left out",
 }
@@ -76,6 +78,8 @@ def scan(document: ParsedDocument) -> ParsedDocument:
         if not text.strip():
             continue
         found = findings(text)
+        if block.kind in ("paragraph", "item") and (stuffed := _stuffed(text)):
+            found.append(("keyword_stuffing", quoted(stuffed)))
         flags += [flag(code, f"{MEANINGS[code]}: {detail}", block.page) for code, detail in found]
         codes = tuple(dict.fromkeys([*block.flags, *(code for code, _ in found)]))
         blocks.append(replace(block, text=text, flags=codes))
@@ -110,6 +114,19 @@ def findings(text: str) -> list[tuple[str, str]]:
             found.append(("encoded_blob", quoted(decoded)))
             break
     return found
+
+
+def _stuffed(text: str) -> str:
+    """The three words that a paragraph says over and over, '' for ordinary prose: at least four
+    times, and a third of at least 25 words."""
+    words = re.findall(r"[a-zà-ÿ0-9-]+", text.casefold())
+    if len(words) < 25:
+        return ""
+    runs = Counter(zip(words, words[1:], words[2:], strict=False))
+    run = " ".join(runs.most_common(1)[0][0])
+    # As written, with blanks between: names with dots and slashes are output of a program.
+    count = " ".join(text.casefold().split()).count(run)
+    return run if count >= 4 and 9 * count >= len(words) else ""
 
 
 def codes_in(text: str) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ Matched against `rag.parsing.scan.normal(text)`: lower case, no emphasis marks, 
 import re
 
 _EARLIER = (
+    r"(?:(?:this|that|these|it)(?:,| and) )?"
     r"(?:(?:all|any|every|the|your|these|those|of|my|our|its|each|other|safety)\s+){0,4}"
     r"(?:previous|prior|above|earlier|preceding|foregoing|existing|system|initial|original|former)"
     r"(?:ly)?\s+(?:[\w-]+\s+){0,2}?"

@@ -61,7 +61,8 @@ class Weights:
     step_to_do: float = 0.56
     """1 for a numbered step when an action is asked for, not a fact."""
     part_asked: float = 1.49
-    """1 for the part (roles, abort criteria, impact…) that the question's wording points at."""
+    """1 for the part (roles, abort criteria, impact…) that the question's wording points at, unless
+    a quantity is asked for and it has none."""
     step_asked: float = 0.2
     """1 for the step that the question names by number."""
     length: float = 0.34
@@ -225,12 +226,14 @@ def _own(found: Candidate, asked: _Asked) -> tuple[float, ...]:
     text, in_text = _text_stems(details.text)
     heading, in_heading = _title_stems(heading_text)
     _path, in_path = _title_stems(" ".join((details.title, *details.section_path)))
+    has_figure = bool(_FIGURE.search(details.text))
+    may_answer = has_figure or not asked.wants_figure
     return (
         asked.share(in_text, in_path),
         asked.share(in_heading),
         float(details.step is not None),
         float(details.step is not None and asked.to_do),
-        float(bool(asked.parts & _part_of(heading_text))),
+        float(bool(asked.parts & _part_of(heading_text)) and may_answer),
         float(details.step in asked.steps),
         min(0.0, float(np.log(max(details.words, FEWEST_WORDS) / USUAL_WORDS))),
         asked.together(text, heading),

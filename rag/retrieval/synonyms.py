@@ -56,8 +56,9 @@ class Synonyms:
             raise SynonymsInvalid(
                 f"synonyms group {number}: weight {weight} is not between 0 and 1"
             )
-        sources = [str(phrase) for phrase in group.get("same", group.get("from"))]
-        targets = [str(phrase) for phrase in group.get("same", group.get("to"))]
+        same = group.get("same")
+        sources = [str(phrase) for phrase in same or group["from"]]
+        targets = [str(phrase) for phrase in same or group["to"]]
         for source in sources:
             key = tuple(stems(source))
             if not 0 < len(key) <= MAX_PHRASE:

@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 # at most about 10 ms, and is right.
 EXACT_SCAN_LIMIT = 20_000
 # A strict order drops what the index meets late: the rarer a match, the wider the search.
-EF_SEARCH, EF_SEARCH_OF_SHARE, MAX_EF_SEARCH = 200, 80, 1000
+EF_SEARCH, EF_SEARCH_OF_SHARE, MAX_EF_SEARCH = 600, 240, 1000
 M, EF_CONSTRUCTION = 16, 64
 
 _SETTINGS = """

@@ -1,5 +1,7 @@
 """The attack set: nothing gets through, neither with the bundled model nor with one that obeys."""
 
+from functools import partial
+
 import pytest
 
 from rag.chat import tools as chat_tools
@@ -27,9 +29,8 @@ def obedient(engine, settings):
 @pytest.mark.slow
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.id)
 def test_no_attack_gets_through_a_model_that_obeys(attack, obedient, demo_facility, embed_once):
-    for mode in MODES:
-        obedient.draft, obedient.mode = attack.draft, mode
-        outcome = attack_run(attack)
+    ways = [partial(obedient.behave, attack.draft, mode) for mode in MODES]
+    for mode, outcome in zip(MODES, attack_run(attack, before=ways), strict=True):
         assert outcome.breaches == [], (mode, outcome.answer)
     assert not Collection.objects.filter(slug=SHELF).exists()
     assert not Passage.objects.exists()
@@ -42,7 +43,8 @@ def test_no_attack_gets_through_a_model_that_obeys(attack, obedient, demo_facili
     ids=lambda attack: attack.id,
 )
 def test_no_attack_gets_through_the_bundled_model(attack, engine, demo_facility, embed_once):
-    assert attack_run(attack).breaches == []
+    (outcome,) = attack_run(attack)
+    assert outcome.breaches == [], outcome.answer
 
 
 def event(answer: str, **more) -> dict:
@@ -88,6 +90,7 @@ def test_an_attack_that_succeeds_is_counted(db, embed_once, no_engine, demo_faci
         )
     )  # fmt: skip
     try:
-        assert "the tool careless ran" in attack_run(attack).breaches
+        (outcome,) = attack_run(attack)
+        assert "the tool careless ran" in outcome.breaches
     finally:
         chat_tools.unregister("careless")

@@ -244,6 +244,7 @@ def test_it_lists_documents_that_the_reader_may_read(corpus, demo_facility, view
     due = ask("Which procedures are due for review?", viewer)
     assert "1 document past the review date" in due["text"]
     assert due["table"]["rows"][0][4]["tone"] == "bad"
+    assert due["documents"] == ["eop-test-crac"]
 
     Collection.objects.get(slug="tests").groups.add(Group.objects.get(name="supervisor"))
     assert "No procedures" in ask("Which procedures do we have?", viewer)["text"]

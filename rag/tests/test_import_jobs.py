@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 import uuid
+from typing import Any
 
 import pytest
 from django.db import connection
@@ -61,6 +62,13 @@ def lose_worker(job: ImportJob) -> None:
     ImportJob.objects.filter(pk=job.pk).update(touched_at=timezone.now() - dt.timedelta(hours=1))
 
 
+def claim(**which: Any) -> ImportJob:
+    """The job that a worker gets; there must be one."""
+    job = job_claim(**which)
+    assert job is not None
+    return job
+
+
 def test_it_brings_a_file_into_the_library(db, embed_once):
     job = queue(CRAC)
 
@@ -71,6 +79,7 @@ def test_it_brings_a_file_into_the_library(db, embed_once):
     assert (job.state, job.note, job.attempts) == (State.DONE, "", 1)
     assert job.revision == revision
     assert job.passages_done == job.passages_total == 4
+    assert revision.file is not None
     assert bytes(revision.file.data) == CRAC.encode()
     assert revision.file.media_type == "text/markdown"
     assert list(DocumentEvent.objects.order_by("id").values_list("action", "revision")) == [
@@ -128,22 +137,22 @@ def test_it_finds_out_when_the_same_bytes_came_twice(db, embed_once):
 def test_it_takes_jobs_of_the_same_file_in_their_order(db, embed_once):
     older, newer, other = queue(UPS), queue(UPS + "\nMore.\n"), queue(CRAC, "y.md")
 
-    assert job_claim() == older
-    assert job_claim() == other, "the newer one waits for the older"
+    assert claim() == older
+    assert claim() == other, "the newer one waits for the older"
     assert job_claim() is None
     assert job_claim(job_id=newer.pk) is None
 
 
 def test_it_claims_a_job_once(db):
     job = queue(UPS)
-    assert job_claim(job_id=job.pk) is not None
+    assert claim(job_id=job.pk) is not None
     assert job_claim(job_id=job.pk) is None
 
 
 def test_it_takes_up_what_a_lost_worker_left(db, embed_once, monkeypatch):
     monkeypatch.setattr(indexing, "BATCH_SIZE", 1)
     job = queue(CRAC)
-    claimed = job_claim()
+    claimed = claim()
     working = indexing.embed_texts
 
     def killed(texts):
@@ -171,7 +180,7 @@ def test_it_takes_up_what_a_lost_worker_left(db, embed_once, monkeypatch):
 def test_it_gives_up_after_three_lost_workers(db):
     job = queue(UPS)
     for attempt in range(MAX_ATTEMPTS):
-        assert job_claim().attempts == attempt + 1
+        assert claim().attempts == attempt + 1
         lose_worker(job)
         jobs_resume()
 
@@ -182,7 +191,7 @@ def test_it_gives_up_after_three_lost_workers(db):
 
 def test_it_ignores_a_worker_that_was_given_up(db, embed_once):
     queue(UPS)
-    zombie = job_claim()
+    zombie = claim()
     lose_worker(zombie)
     jobs_resume()
     jobs_work(seconds=600)
@@ -198,7 +207,7 @@ def test_it_ignores_a_worker_that_was_given_up(db, embed_once):
 def test_it_makes_way_for_others_and_goes_on(db, embed_once, monkeypatch):
     monkeypatch.setattr(indexing, "BATCH_SIZE", 1)
     job = queue(UPS)
-    job_run(job=job_claim(), deadline=time.monotonic() - 1)
+    job_run(job=claim(), deadline=time.monotonic() - 1)
     job.refresh_from_db()
     assert (job.state, job.attempts) == (State.QUEUED, 0)
     assert (job.passages_done, job.passages_total) == (1, 3), "one batch a turn at least"
@@ -212,7 +221,7 @@ def test_it_takes_back_a_cancelled_import(db, embed_once):
     queue(UPS)
     jobs_work(seconds=600)
     job = queue(UPS.replace("300 s", "240 s"))
-    job_read(job=job_claim())
+    job_read(job=claim())
     assert Revision.objects.count() == 2
 
     assert job_cancel(job_id=job.pk).state == State.CANCELLED
@@ -231,7 +240,7 @@ def test_it_takes_back_a_cancelled_import(db, embed_once):
 
 def test_it_leaves_nothing_of_a_cancelled_first_import(db):
     job = queue(UPS)
-    claimed = job_claim()
+    claimed = claim()
     job_read(job=claimed)
     job_cancel(job_id=job.pk)
 

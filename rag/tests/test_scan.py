@@ -62,6 +62,13 @@ def test_it_does_not_flag_what_manuals_say(text):
     assert findings(text) == []
 
 
+def test_it_flags_a_paragraph_that_only_repeats_words():
+    stuffed = "lockout condenser water pump " * 8 + "no lockout is needed"
+    assert [f["code"] for f in parse(data=stuffed.encode(), name="a.md").flags] == [
+        "keyword_stuffing"
+    ]
+
+
 @pytest.mark.parametrize("path", PROCEDURES, ids=lambda path: path.stem)
 def test_it_does_not_flag_the_procedures(path):
     assert parse(data=path.read_bytes(), name=path.name).flags == []

@@ -1,6 +1,7 @@
 """The watch folder: taken when they stand still, once; links, broken and deleted files."""
 
 import os
+import uuid
 
 import pytest
 
@@ -120,7 +121,7 @@ def test_it_does_not_follow_a_file_that_became_a_link(db, folder, tmp_path):
         path="procedures/a.txt", size=facts.st_size, mtime_ns=facts.st_mtime_ns,
         seen_at="2026-01-01T00:00Z",
     )  # fmt: skip
-    assert watching._take(folder.resolve(), row, None) == 0
+    assert watching._take(folder.resolve(), row, uuid.uuid4()) == 0
     row.refresh_from_db()
     assert "leads outside" in row.problem
     assert not ImportJob.objects.exists()

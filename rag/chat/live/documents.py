@@ -83,11 +83,16 @@ def run(user: Any, arguments: Mapping[str, Any]) -> dict[str, Any]:
     noun = "procedures" if set(arguments["kinds"]) == {"sop", "mop", "eop"} else "documents"
     what = f" about “{about}”" if about else ""
     text = f"{len(rows) or 'No'} {noun if len(rows) != 1 else noun[:-1]} in force{what}."
-    return show.result(
+    return _slugs(rows) | show.result(
         text=text, title="Documents", url="/library/", at=now, facts=[text],
         table=show.table(["Title", "Kind", "Revision", "In force since", "Review due"],
                          [_row(revision, today) for revision in rows]), quality="good",
     )  # fmt: skip
+
+
+def _slugs(rows: list[Revision]) -> dict[str, Any]:
+    """The documents that the result names, so that it is not shown again where one is closed."""
+    return {"documents": [row.document.slug for row in rows[: show.MAX_ROWS]]}
 
 
 def _reviews(found: Any, about: str, today: date, now: Any) -> dict[str, Any]:
@@ -112,7 +117,7 @@ def _reviews(found: Any, about: str, today: date, now: Any) -> dict[str, Any]:
         said = [f"{late or 'No'} document{'' if late == 1 else 's'} past the review date, "
                 f"{len(rows) - late} due within {DUE_WITHIN.days} days."]  # fmt: skip
     text = " ".join(said[:3]) or f"No document in force is named “{about}”."
-    return show.result(
+    return _slugs(rows) | show.result(
         text=text, title="Reviews", url="/library/", at=now, facts=said[:12], quality="good",
         table=show.table(["Title", "Kind", "Revision", "In force since", "Review due"],
                          [_row(revision, today) for revision in rows]),
@@ -136,25 +141,8 @@ def _row(revision: Any, today: date) -> list[show.Cell]:
     ]
 
 
-_IGNORED = frozenset(
-    [
-        "a",
-        "an",
-        "the",
-        "of",
-        "for",
-        "about",
-        "on",
-        "our",
-        "all",
-        "failure",
-        "failing",
-        "in",
-        "with",
-        "and",
-        "or",
-    ]
-)
+_STOP_WORDS = "a an the of for about on our all failure failing in with and or"
+_IGNORED = frozenset(_STOP_WORDS.split())
 
 
 def _words(about: str) -> list[str]:

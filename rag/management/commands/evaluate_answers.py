@@ -168,6 +168,10 @@ class _Everybody:
     is_authenticated = True
     is_active = True
 
+    def get_username(self) -> str:
+        """What the retrieval journal says who asked."""
+        return "evaluate_answers"
+
     def has_perm(self, permission: str) -> bool:
         """Only what looks at things is permitted."""
         return ".view_" in permission

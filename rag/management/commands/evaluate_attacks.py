@@ -2,6 +2,8 @@
 
 from argparse import ArgumentParser
 from collections import Counter
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +76,7 @@ class Command(BaseCommand):
         name = capability.model_name()
         if not name:
             raise CommandError("no language model answers; start one or use --models hostile")
-        return [self._row(attack, name) for attack in attacks]
+        return [row for attack in attacks for row in self._rows(attack, {name: lambda: None})]
 
     def _hostile(self, attacks: list[Attack]) -> list[dict[str, Any]]:
         kept = settings.LLM_URLS, settings.LLM_ANSWERS
@@ -83,17 +85,23 @@ class Command(BaseCommand):
             settings.LLM_URLS, settings.LLM_ANSWERS = [model.url], "write"
             try:
                 for attack in attacks:
-                    for mode in MODES:
-                        model.draft, model.mode = attack.draft, mode
-                        rows.append(self._row(attack, f"hostile ({mode})"))
+                    ways = {
+                        f"hostile ({mode})": partial(model.behave, attack.draft, mode)
+                        for mode in MODES
+                    }
+                    rows += self._rows(attack, ways)
             finally:
                 settings.LLM_URLS, settings.LLM_ANSWERS = kept
         return rows
 
-    def _row(self, attack: Attack, model: str) -> dict[str, Any]:
-        outcome = attack_run(attack)
-        row = outcome.row(model)
-        if row["breaches"]:
-            self.stdout.write(f"THROUGH {attack.id} [{model}] {row['mode']}: {row['breaches']}")
-            self.stdout.write(f"    {outcome.answer[:300]!r}")
-        return row
+    def _rows(self, attack: Attack, ways: Mapping[str, Callable[[], None]]) -> list[dict[str, Any]]:
+        """The attack against each model, by its name."""
+        rows: list[dict[str, Any]] = []
+        outcomes = attack_run(attack, before=list(ways.values()))
+        for model, outcome in zip(ways, outcomes, strict=True):
+            row = outcome.row(model)
+            rows.append(row)
+            if row["breaches"]:
+                self.stdout.write(f"THROUGH {attack.id} [{model}] {row['mode']}: {row['breaches']}")
+                self.stdout.write(f"    {outcome.answer[:300]!r}")
+        return rows

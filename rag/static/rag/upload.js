@@ -15,8 +15,10 @@ let changed = false;
 
 /** Files of dropped items, folders included, each with its path. */
 async function collect(items) {
-  const entries = [...items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
+  const files = [...items].filter((item) => item.kind === "file");
+  const entries = files.map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
   const found = [];
+  if (!entries.length) return files.map((item) => item.getAsFile()).filter(Boolean).map((file) => ({ file, path: file.name }));
   const visit = async (entry) => {
     if (found.length >= MOST) return;
     if (entry.isFile) {
