@@ -175,7 +175,7 @@ def built(size: int, base: Any) -> dict[str, Any]:
 def questions(pool: list[str], count: int, *, seed: int) -> list[str]:
     """New questions of three to eight words of one sentence each, in their order."""
     rng = random.Random(seed)
-    asked = []
+    asked: list[str] = []
     while len(asked) < count:
         words = rng.choice(pool).split()
         kept = sorted(rng.sample(range(len(words)), min(len(words), rng.randint(3, 8))))
@@ -192,7 +192,9 @@ def ask(client: Any, question: str, wanted: dict[str, str]) -> dict[str, Any]:
 
 def timed(client: Any, asked: list[str], wanted: dict[str, str], *, one_of: int) -> dict[str, Any]:
     """Milliseconds of whole requests and of their stages; `one_of` n questions is asked."""
-    spans, stages, paths = [], {}, set()
+    spans: list[float] = []
+    stages: dict[str, list[float]] = {}
+    paths: set[str] = set()
     for question in asked[::one_of]:
         started = time.perf_counter()
         body = ask(client, question, wanted)

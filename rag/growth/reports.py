@@ -17,7 +17,7 @@ from django.utils import timezone
 from rag.access import OPEN_ONLY, Reader, readable
 from rag.intake.importing import collection_get_or_create, document_import
 from rag.intake.lifecycle import document_restore, document_withdraw, event_record
-from rag.models import Document, DocumentEvent, Kind, OutcomeReport, Revision
+from rag.models import DocumentEvent, Kind, OutcomeReport, Revision
 from rag.parsing import ParseError
 
 EXPERIENCE = "experience"

@@ -119,7 +119,8 @@ def details_of(ids: list[int], scope: Scope) -> dict[int, Details]:
 
 def _details(row: tuple[Any, ...]) -> Details:
     path = json.loads(row[8]) if isinstance(row[8], str) else row[8]
-    return Details(*row[1:8], tuple(path), *row[9:15], tuple(row[15]), row[16])
+    values: list[Any] = [*row[1:8], tuple(path), *row[9:15], tuple(row[15]), row[16]]
+    return Details(*values)
 
 
 def texts_around(hits: list[Hit]) -> dict[int, tuple[str | None, str | None]]:

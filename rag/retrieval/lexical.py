@@ -162,7 +162,7 @@ def bm25(query: Query, allowed: Allowed) -> Words:
         MatchedTerm(lexeme, weights[lexeme], int(df[n]), float(idf[n]))
         for lexeme, n in number.items()
     )
-    scores = np.bincount(positions, weights=parts, minlength=len(is_in))
+    scores = np.bincount(positions, weights=parts, minlength=len(is_in)).astype(np.float64)
     return Words(terms, positions, term_of, tf, titles > 0, parts, scores, low)
 
 

@@ -50,6 +50,7 @@ def test_it_reads_times_as_people_say_them(text, start, end):
 def test_it_means_the_night_that_ended_in_daytime():
     noon = datetime(2026, 11, 20, 11, tzinfo=UTC)
     span = span_of("what happened last night", now=noon, zone="Europe/Berlin")
+    assert span is not None
     assert (span.start, span.end) == (at(19, 21), at(20, 5))
 
 

@@ -247,7 +247,7 @@ def test_it_refuses_a_question_that_measures_nothing(corpus, viewer, fields, sai
 
 def test_it_refuses_passages_that_the_person_may_not_read(corpus, viewer):
     Collection.objects.get(slug="tests").groups.create(name="electricians")
-    passage = Passage.objects.filter(step=2).first()
+    passage = Passage.objects.filter(step=2)[0]
     assert targets_of_passages([passage.pk], Reader.of(viewer)) == []
     with pytest.raises(GoldenInvalid, match="Not among the documents"):
         golden_question_save(

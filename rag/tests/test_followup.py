@@ -1,6 +1,7 @@
 """Follow-up questions and the time asked about: simple rules, and what they must leave alone."""
 
 import datetime as dt
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -11,7 +12,7 @@ from rag.answers.followup import standalone
 
 NOW = dt.datetime(2026, 11, 21, 12, tzinfo=dt.UTC)
 ASKED = "How do I start the standby after CRAC-2 failed"
-HISTORY = [
+HISTORY: list[dict[str, Any]] = [
     {"role": "user", "text": f"{ASKED}?"},
     {
         "role": "assistant",

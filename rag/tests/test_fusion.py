@@ -1,5 +1,7 @@
 """How the two legs and other evidence become one score."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -15,7 +17,7 @@ ASKED = expanded("replace the fan belt of the crac")
 
 
 def candidate(key: int, similarity: float | None, bm25: float, **more) -> Candidate:
-    given = {
+    given: dict[str, Any] = {
         "section": "Notes",
         "text": "Nothing of interest is written here at all.",
         "step": None,

@@ -45,6 +45,7 @@ def release(draft, embed_once, supervisor):
 
     def run(note: str = "") -> OutcomeReport:
         report = report_release(report_id=draft.pk, user=supervisor, note=note)
+        assert report.document is not None
         for revision in report.document.revisions.filter(state="importing"):
             revision_embed(revision_id=revision.pk)
         return report
