@@ -1,5 +1,6 @@
 """Fixtures that every room's tests share: people with roles, the demo facility, real services."""
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -63,6 +64,19 @@ def _own_channel_layer() -> Iterator[None]:
     channel_layers.backends.clear()
     yield
     channel_layers.backends.clear()
+
+
+@pytest.fixture(autouse=True)
+def _own_hub_switch() -> Iterator[None]:
+    """A model that loads in this process keeps it off the hub; that ends with the test."""
+    names = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
+    before = {name: os.environ.get(name) for name in names}
+    yield
+    for name, value in before.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
 
 
 DEMO_FACILITY = Path(__file__).parent / "facilities" / "demo" / "facility.yaml"

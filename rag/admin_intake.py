@@ -3,7 +3,14 @@
 from django.contrib import admin
 from unfold.admin import ModelAdmin
 
-from rag.models import DocumentEvent, EmbeddingModel, ImportJob, WatchedFile
+from rag.models import (
+    DocumentEvent,
+    EmbeddingModel,
+    ImportJob,
+    PassageVector,
+    StoredFile,
+    WatchedFile,
+)
 
 
 class _ReadOnly(ModelAdmin):
@@ -48,3 +55,29 @@ class EmbeddingModelAdmin(_ReadOnly):
 class WatchedFileAdmin(_ReadOnly):
     list_display = ("path", "size", "is_taken", "missing_since", "problem", "seen_at")
     search_fields = ("path",)
+
+
+@admin.register(StoredFile)
+class StoredFileAdmin(_ReadOnly):
+    list_display = ("sha256", "media_type", "size", "created_at")
+    search_fields = ("sha256",)
+    fields = ("sha256", "media_type", "size", "created_at")
+    readonly_fields = fields
+
+    def get_queryset(self, request):  # type: ignore[no-untyped-def]
+        """Leave the bytes in the database."""
+        return super().get_queryset(request).defer("data")
+
+
+@admin.register(PassageVector)
+class PassageVectorAdmin(_ReadOnly):
+    list_display = ("passage", "model")
+    list_filter = ("model",)
+    list_select_related = ("passage__revision__document", "model")
+    fields = ("passage", "model")
+    readonly_fields = fields
+    show_full_result_count = False
+
+    def get_queryset(self, request):  # type: ignore[no-untyped-def]
+        """Leave the vectors in the database."""
+        return super().get_queryset(request).defer("embedding")

@@ -1,6 +1,6 @@
 """The word leg: exact BM25 over the passages in scope, from packed postings.
 
-PostgreSQL keeps the postings (migration 0005); the scores of all of a query's postings are summed
+PostgreSQL keeps the postings (migration 0004); the scores of all of a query's postings are summed
 here with numpy, which takes about a hundredth of the time of the same sum in SQL.
 """
 
@@ -24,7 +24,7 @@ K1, B = 1.2, 0.75
 # A word in the title or section path counts as this many in the text; assumed.
 CONTEXT_WEIGHT = 2.0
 
-BLOCK = 4096  # as in migration 0005
+BLOCK = 4096  # as in migration 0004
 ENTRY = np.dtype([("offset", ">u2"), ("words", ">u2"), ("titles", "u1"), ("texts", "u1")])
 
 _POSTINGS = """

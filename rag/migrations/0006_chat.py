@@ -9,7 +9,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("rag", "0007_answers"),
+        ("rag", "0005_evaluation"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

@@ -6,7 +6,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("approvals", "0006_driver_binding"), migrations.swappable_dependency(settings.AUTH_USER_MODEL)]
+    dependencies = [("approvals", "0005_driver_binding"), migrations.swappable_dependency(settings.AUTH_USER_MODEL)]
 
     operations = [
         migrations.CreateModel(

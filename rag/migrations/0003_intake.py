@@ -25,7 +25,7 @@ _ACTIONS = [
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("rag", "0003_parsing"),
+        ("rag", "0002_knowledge"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

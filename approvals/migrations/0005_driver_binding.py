@@ -4,7 +4,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("approvals", "0005_audit_anchor")]
+    dependencies = [("approvals", "0004_audit_anchor")]
 
     operations = [
         migrations.CreateModel(

@@ -14,7 +14,7 @@ _KINDS = [
 
 
 class Migration(migrations.Migration):
-    dependencies = [("rag", "0008_chat")]
+    dependencies = [("rag", "0006_chat")]
 
     operations = [
         migrations.AlterModelOptions(

@@ -4,7 +4,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("approvals", "0004_outcome")]
+    dependencies = [("approvals", "0003_prediction")]
 
     operations = [
         migrations.CreateModel(

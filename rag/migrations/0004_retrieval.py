@@ -181,7 +181,7 @@ END $$;
 
 
 class Migration(migrations.Migration):
-    dependencies = [("rag", "0004_intake")]
+    dependencies = [("rag", "0003_intake")]
 
     operations = [
         migrations.RemoveIndex(model_name="passage", name="rag_passage_tsv"),

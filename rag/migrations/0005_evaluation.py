@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("rag", "0005_retrieval")]
+    dependencies = [("rag", "0004_retrieval")]
 
     operations = [
         migrations.AlterModelOptions(
