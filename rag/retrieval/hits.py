@@ -10,6 +10,7 @@ from django.urls import reverse
 from rag.retrieval.candidates import Candidate, Details, Scored
 from rag.retrieval.confidence import CONFIDENT
 from rag.retrieval.lexical import MatchedTerm
+from rag.retrieval.rows import fetch
 from rag.retrieval.scope import JOINS, Scope
 
 
@@ -111,9 +112,7 @@ def details_of(ids: list[int], scope: Scope) -> dict[int, Details]:
     if not ids:
         return {}
     condition, parameters = scope.condition()
-    with connection.cursor() as cursor:
-        cursor.execute(_DETAILS + condition, parameters | {"ids": ids})
-        rows = cursor.fetchall()
+    rows = fetch(_DETAILS + condition, parameters | {"ids": ids})
     return {row[0]: _details(row) for row in rows}
 
 
