@@ -178,6 +178,15 @@ class _Answer:
         if self.evidence.named.hits:
             allowed = {hit.passage_id for hit in self.evidence.named.hits}
             statements = [s for s in statements if s.hit and s.hit.passage_id in allowed]
+        if best is not None and best.step is not None and asks_what_to_do(self.asked):
+            # The procedure begins below: a sentence of a later step above it would be done first.
+            statements = [
+                statement
+                for statement in statements
+                if statement.hit is None
+                or statement.hit.step is None
+                or statement.hit.passage_id == best.passage_id
+            ]
         if best is not None and not self.strong:
             # What is quoted below in full is not said twice.
             whole = {bare(piece) for piece in units(best.text)}

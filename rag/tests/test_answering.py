@@ -210,7 +210,8 @@ def test_it_supports_a_reading_by_its_own_point_only(corpus, readings, engine):
 
 def test_it_shows_a_procedure_from_its_first_step(corpus, engine):
     question = "What do I do when a CRAC unit fails?"
-    answer = compose(question=question, evidence=gather(question=question), draft="")
+    later = "Start the standby unit CRAC-4 with a run command and wait 30 s."
+    answer = compose(question=question, evidence=gather(question=question), draft=later)
 
     assert answer["answer"].startswith("> **Step 1 — Confirm the trip**")
     assert [step["n"] for step in answer["procedure"]["steps"]] == [1, 2]
