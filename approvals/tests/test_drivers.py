@@ -189,7 +189,7 @@ def test_it_refuses_what_a_register_cannot_hold(tag: str, value: float, said: st
 
 
 def test_it_knows_that_nothing_went_out_when_nobody_listens(monkeypatch: Any) -> None:
-    monkeypatch.setattr("approvals.drivers.modbus.PAUSE_S", 0.0)
+    monkeypatch.setattr("approvals.drivers.settled.PAUSE_S", 0.0)
     driver = ModbusDriver({"host": "127.0.0.1", "port": 1, "points": POINTS})
     with pytest.raises(DriverError, match=r"cannot be reached.*nothing was written") as failed:
         driver.write(Order("fan.pct", 80.0, "k:0"))
@@ -244,7 +244,7 @@ def test_it_patches_with_the_etag_and_reads_back() -> None:
 
 
 def test_it_settles_a_lost_answer_by_reading(monkeypatch: Any) -> None:
-    monkeypatch.setattr("approvals.drivers.redfish.PAUSE_S", 0.0)
+    monkeypatch.setattr("approvals.drivers.settled.PAUSE_S", 0.0)
     bmc = Bmc(lost=1)
     server = Receiver(bmc)
     result = _redfish(server).write(Order("gpu.limit", 500.0, "k:0"))
