@@ -5,8 +5,10 @@ Heavy to import, so the web process does it at the first request (`door.py`).
 
 from __future__ import annotations
 
+import functools
 import inspect
 import json
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -58,8 +60,10 @@ def _counted(access: AgentAccess, function: Callable[..., Any], arguments: dict[
     return function(access.account, **arguments)
 
 
+@functools.cache
 def server() -> MCPServer:
-    """A server with every tool."""
+    """The server with every tool; one for the process, it holds no state of a request."""
+    logging.getLogger("mcp.server.streamable_http_manager").setLevel(logging.WARNING)
     made: MCPServer = MCPServer("holdpoint", title="Holdpoint", instructions=INSTRUCTIONS)
     for function in (*READS, *WRITES):
         reads = function in READS
