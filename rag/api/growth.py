@@ -1,5 +1,6 @@
 """Gaps and outcome reports."""
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 from drf_spectacular.utils import OpenApiParameter, extend_schema
@@ -96,7 +97,7 @@ class GapsView(generics.ListAPIView[Gap]):
         return super().get(request, *args, **kwargs)
 
 
-class GapActionView(APIView):
+class GapActionView(APIView, ABC):
     """One step of a gap; subclasses say which."""
 
     permission_classes = [IsAuthenticated, MayChangeGaps]
@@ -114,9 +115,9 @@ class GapActionView(APIView):
             raise Refused(error) from error
         return Response(KnowledgeGapSerializer(gap, context={"readable": _readable(request)}).data)
 
+    @abstractmethod
     def act(self, request: Request, pk: int, given: dict[str, Any]) -> Gap:
         """Call the service."""
-        raise NotImplementedError
 
 
 class GapAssignView(GapActionView):
@@ -226,7 +227,7 @@ class ReportsView(generics.ListAPIView[OutcomeReport]):
         return super().get(request, *args, **kwargs)
 
 
-class ReportActionView(APIView):
+class ReportActionView(APIView, ABC):
     """One step of a report; subclasses say which."""
 
     permission_classes = [IsAuthenticated, MayRelease]
@@ -242,9 +243,9 @@ class ReportActionView(APIView):
             raise Refused(error) from error
         return Response(ReportSerializer(report).data)
 
+    @abstractmethod
     def act(self, request: Request, pk: int, given: dict[str, Any]) -> OutcomeReport:
         """Call the service."""
-        raise NotImplementedError
 
 
 class ReportReleaseView(ReportActionView):

@@ -123,7 +123,7 @@ def test_it_refuses_odd_forms(client_as, operator):
     [
         ("cooling/crac.md", "cooling/crac.md"),
         ("../../etc/crac.md", "etc/crac.md"),
-        ("/root//./crac.md", "root/crac.md"),
+        ("/cooling//./crac.md", "cooling/crac.md"),
         ("C:\\docs\\crac.md", "C:/docs/crac.md"),
         ("", "new.md"),
     ],
