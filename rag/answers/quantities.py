@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 
+from rag.codes import codes, normalise
+
 # Unit → (dimension, factor to its base unit). Bits and bytes, and K as a difference and °C as a
 # temperature, are dimensions of their own: converting them would need to know what is meant.
 _FACTORS: dict[str, tuple[str, Fraction]] = {}
@@ -244,19 +246,24 @@ def missing_quantity(sentence: str, source: str) -> str | None:
         value = _value(number.group()) if number else quantity.value
         if value is not None:
             digits.setdefault(value, set()).add(quantity.bound)
-    embedded = set(re.findall(r"\d+(?:\.\d+)?", source))
-    embedded |= {number.lstrip("0") or "0" for number in embedded}
+    named = set(codes(source))
     for quantity in quantities(sentence):
         bounds = stated.get(quantity.key)
         if bounds is None and not quantity.dimension:
             bounds = digits.get(quantity.value)
-            if bounds is None and quantity.written in embedded:
-                bounds = {quantity.bound}  # part of a code such as crac-4, compared as a code
+            if bounds is None and _name_ending(sentence, quantity) in named:
+                bounds = {quantity.bound}  # `CRAC 4` of the source's crac-4
         if bounds is None:
             return quantity.written
         if quantity.bound not in bounds and not _is_alike(quantity.bound, bounds):
             return f"{quantity.bound.replace('_', ' ') or 'exactly'} {quantity.written}"
     return None
+
+
+def _name_ending(sentence: str, quantity: Quantity) -> str | None:
+    """The code that a bare number ends together with the word before it, normalised."""
+    word = re.search(r"([A-Za-z]+)[\s\u00a0-]*$", sentence[: quantity.start])
+    return normalise(f"{word[1]} {quantity.written}") if word else None
 
 
 def _is_alike(bound: str, bounds: set[str]) -> bool:

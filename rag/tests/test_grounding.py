@@ -75,6 +75,18 @@ def test_it_does_not_borrow_a_number_from_another_line():
     assert check_sentence("The limit is above 70 %.", [SOURCE]).source is None
 
 
+def test_it_does_not_borrow_a_number_from_a_name():
+    """4 stands in the passage, but in crac-4."""
+    assert (
+        check_sentence("Start the standby unit crac-4: set crac-4.run_cmd to 4.", [SOURCE]).source
+        is None
+    )
+    assert (
+        check_sentence("Start the standby unit CRAC 4: set crac-4.run_cmd to 1.", [SOURCE]).source
+        == 1
+    )
+
+
 def test_it_does_not_join_two_passages():
     other = Source(2, "The generator starts within 15 seconds.")
     said = "The generator starts within 20 seconds."
