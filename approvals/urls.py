@@ -2,15 +2,15 @@
 
 from django.urls import path
 
-from approvals import pages
+from approvals.pages import audit, proposal, queue
 
 app_name = "approvals"
 
 urlpatterns = [
-    path("approvals/", pages.queue, name="queue"),
-    path("approvals/<int:pk>/", pages.proposal, name="proposal"),
-    path("approvals/<int:pk>/card", pages.card, name="card"),
-    path("approvals/activity", pages.activity, name="activity"),
-    path("approvals/investigations/<int:pk>/", pages.investigation, name="investigation"),
-    path("audit/", pages.audit, name="audit"),
+    path("approvals/", queue.queue, name="queue"),
+    path("approvals/<int:pk>/", proposal.proposal, name="proposal"),
+    path("approvals/<int:pk>/card", queue.card, name="card"),
+    path("approvals/activity", queue.activity, name="activity"),
+    path("approvals/investigations/<int:pk>/", proposal.investigation, name="investigation"),
+    path("audit/", audit.audit, name="audit"),
 ]

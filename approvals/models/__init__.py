@@ -3,27 +3,59 @@
 from approvals.models.agent import AgentAccess
 from approvals.models.audit import GENESIS, AuditAnchor, AuditEntry
 from approvals.models.binding import DriverBinding
-from approvals.models.execution import Effect, EffectVerdict, Execution, Outcome
-from approvals.models.investigation import Investigation, InvestigationOutcome
+from approvals.models.execution import (
+    AssetLease,
+    Effect,
+    EffectVerdict,
+    Execution,
+    GateHold,
+    Outcome,
+)
+from approvals.models.investigation import Investigation, InvestigationOutcome, Trigger
+from approvals.models.notify import Channel, Delivery, NotificationRule
+from approvals.models.policy import (
+    BreakGlass,
+    BreakGlassReview,
+    ChangeWindow,
+    PolicyVersion,
+    ReviewVerdict,
+    WindowKind,
+)
 from approvals.models.proposal import Decision, Proposal, ProposalTransition, Verdict
+from approvals.models.team import Drill, HandoverNote, ProposalLook
 from approvals.states import ProposalState, Risk
 
 __all__ = [
     "GENESIS",
     "AgentAccess",
+    "AssetLease",
     "AuditAnchor",
     "AuditEntry",
+    "BreakGlass",
+    "BreakGlassReview",
+    "ChangeWindow",
+    "Channel",
     "Decision",
+    "Delivery",
+    "Drill",
     "DriverBinding",
     "Effect",
     "EffectVerdict",
     "Execution",
+    "GateHold",
+    "HandoverNote",
     "Investigation",
     "InvestigationOutcome",
+    "NotificationRule",
     "Outcome",
+    "PolicyVersion",
     "Proposal",
+    "ProposalLook",
     "ProposalState",
     "ProposalTransition",
+    "ReviewVerdict",
     "Risk",
+    "Trigger",
     "Verdict",
+    "WindowKind",
 ]

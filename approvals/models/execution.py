@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.conf import settings
 from django.db import models
 
 from approvals.models.proposal import Proposal
@@ -12,6 +13,8 @@ class Outcome(models.TextChoices):
     SUCCEEDED = "succeeded", "All writes confirmed"
     REFUSED = "refused", "A precondition no longer held; nothing was written"
     FAILED = "failed", "A write failed"
+    STOPPED = "stopped", "Stopped by a person before the last write"
+    UNKNOWN = "unknown", "A write's outcome is unknown"
 
 
 class Execution(models.Model):
@@ -31,6 +34,17 @@ class Execution(models.Model):
         default=list, help_text="As checked right before the first write."
     )
     writes = models.JSONField(default=list)
+    fence = models.PositiveIntegerField(
+        default=0, help_text="Counts the workers that took it on; an older one may write no more."
+    )
+    holds = models.JSONField(
+        default=list, help_text="[{step, kind, reached_at, released_by, released_at, note}]."
+    )
+    stop_requested_at = models.DateTimeField(null=True, blank=True)
+    stop_requested_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
+    )
+    stop_reason = models.TextField(blank=True)
     started_at = models.DateTimeField()
     finished_at = models.DateTimeField(null=True, blank=True)
     outcome = models.CharField(max_length=10, choices=Outcome.choices, default="", blank=True)
@@ -43,10 +57,55 @@ class Execution(models.Model):
         return self.idempotency_key
 
 
+class AssetLease(models.Model):
+    """One asset is written by one proposal at a time. `token` only ever counts up (fencing)."""
+
+    asset = models.CharField(max_length=80, primary_key=True)
+    token = models.BigIntegerField(default=0)
+    holder = models.ForeignKey(
+        Proposal, null=True, blank=True, on_delete=models.PROTECT, related_name="leases"
+    )
+    taken_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ("asset",)
+
+    def __str__(self) -> str:
+        return f"{self.asset} {self.token}"
+
+
+class GateHold(models.Model):
+    """Stop everything: while one is not lifted, the executor claims nothing and sends nothing."""
+
+    reason = models.TextField()
+    made_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+"
+    )
+    made_at = models.DateTimeField()
+    lifted_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
+    )
+    lifted_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ("-id",)
+        constraints = (
+            models.UniqueConstraint(
+                models.Value(1),
+                condition=models.Q(lifted_at__isnull=True),
+                name="approvals_one_hold_at_a_time",
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"hold since {self.made_at}"
+
+
 class EffectVerdict(models.TextChoices):
     MEASURING = "", "Measuring"
     VERIFIED = "verified", "Verified"
     NO_EFFECT = "no_effect", "No effect"
+    CANNOT_TELL = "cannot_tell", "Cannot be told"
 
 
 class Effect(models.Model):
@@ -66,7 +125,17 @@ class Effect(models.Model):
     after = models.FloatField(null=True, blank=True)
     peak = models.FloatField(null=True, blank=True, help_text="Worst value inside the window.")
     measured_at = models.DateTimeField(null=True, blank=True)
-    verdict = models.CharField(max_length=10, choices=EffectVerdict.choices, default="", blank=True)
+    control = models.JSONField(
+        default=dict,
+        blank=True,
+        help_text="{twin, siblings}: what the point would have done without the writes.",
+    )
+    estimate = models.FloatField(
+        null=True, blank=True, help_text="Measured less control, in the point's unit."
+    )
+    estimate_low = models.FloatField(null=True, blank=True, help_text="90 % interval.")
+    estimate_high = models.FloatField(null=True, blank=True)
+    verdict = models.CharField(max_length=12, choices=EffectVerdict.choices, default="", blank=True)
     detail = models.TextField(blank=True)
 
     class Meta:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.conf import settings
 from django.db import models
 
 from approvals.models.proposal import Proposal
@@ -15,15 +16,35 @@ class InvestigationOutcome(models.TextChoices):
     FAILED = "failed", "Could not finish"
 
 
+class Trigger(models.TextChoices):
+    ALARM = "alarm", "An alarm"
+    SCHEDULE = "schedule", "A schedule"
+    REQUEST = "request", "An operator's request"
+
+
 class Investigation(models.Model):
-    """One per alarm: the unique row is the claim.
+    """One per alarm: the unique row is the claim. Those on a schedule or request have none.
+
+    `hypotheses`: [{cause, asset, likelihood, evidence, against}], most likely first. `record` holds
+    all that the conclusion was drawn from, so that it can be drawn again.
 
     `timeline`: [{step, title, started_at, ms, ok, input, output}], in order.
     """
 
     alarm = models.OneToOneField(
-        "facilities.Alarm", on_delete=models.PROTECT, related_name="investigation"
+        "facilities.Alarm",
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="investigation",
     )
+    trigger = models.CharField(max_length=10, choices=Trigger.choices, default=Trigger.ALARM)
+    question = models.TextField(blank=True, help_text="What an operator asked for.")
+    asked_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
+    )
+    hypotheses = models.JSONField(default=list, blank=True)
+    record = models.JSONField(default=dict, blank=True)
     started_at = models.DateTimeField()
     finished_at = models.DateTimeField(null=True, blank=True)
     attempts = models.PositiveSmallIntegerField(default=1)

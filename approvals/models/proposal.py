@@ -38,6 +38,23 @@ class Proposal(models.Model):
         help_text="What the twin predicted, acting and doing nothing; empty: it was not asked.",
     )
     preconditions = models.JSONField(default=list)
+    steps = models.JSONField(
+        default=list,
+        blank=True,
+        help_text="A procedure's steps, [{n, title, text, writes, confirm, wait_s, hold, cite}]; "
+        "empty: the writes in order.",
+    )
+    blast_radius = models.JSONField(
+        default=dict, blank=True, help_text="What the action reaches, from the topology."
+    )
+    requirement = models.JSONField(
+        default=dict, blank=True, help_text="What the policy asked for when it was proposed."
+    )
+    case = models.JSONField(
+        default=dict,
+        blank=True,
+        help_text="{confidence, uncertainty, counter_evidence, would_change, hypotheses}.",
+    )
     risk = models.CharField(max_length=10, choices=Risk.choices)
     digest = models.CharField(max_length=64, editable=False)
     requested_by = models.ForeignKey(
@@ -48,6 +65,34 @@ class Proposal(models.Model):
         related_name="+",
         help_text="Empty: the agent.",
     )
+    revises = models.ForeignKey(
+        "self",
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="revisions",
+        help_text="The proposal that this one replaces with other parameters.",
+    )
+    revision = models.PositiveSmallIntegerField(default=1)
+    edited_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="+",
+        help_text="Who changed the parameters of `revises`.",
+    )
+    rolls_back = models.ForeignKey(
+        "self",
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="rollbacks",
+        help_text="The executed proposal whose writes this one undoes.",
+    )
+    is_drill = models.BooleanField(
+        default=False, help_text="Known to be bad, planted to measure attention; never executable."
+    )
     alarm = models.ForeignKey(
         "facilities.Alarm",
         null=True,
@@ -56,7 +101,13 @@ class Proposal(models.Model):
         related_name="proposals",
     )
     state = models.CharField(
-        max_length=10, choices=ProposalState.choices, default=ProposalState.DRAFT
+        max_length=12, choices=ProposalState.choices, default=ProposalState.DRAFT
+    )
+    round = models.PositiveSmallIntegerField(
+        default=1, help_text="Counts up when it comes back: earlier signatures are void."
+    )
+    execute_before = models.DateTimeField(
+        null=True, blank=True, help_text="Set with the last signature: the approval's deadline."
     )
     created_at = models.DateTimeField()
     expires_at = models.DateTimeField()
@@ -67,6 +118,10 @@ class Proposal(models.Model):
         permissions = (
             ("decide_proposal", "Can approve or reject proposals"),
             ("decide_high_risk", "Can approve high-risk proposals"),
+            ("break_glass", "Can approve alone in an emergency, to be reviewed afterwards"),
+            ("review_break_glass", "Can review emergency approvals"),
+            ("change_policy", "Can change the policy and its windows"),
+            ("stop_all", "Can stop and resume every execution"),
         )
         constraints = (
             models.UniqueConstraint(
@@ -89,12 +144,20 @@ class Proposal(models.Model):
     def payload(self) -> dict[str, Any]:
         """What a signature binds to. Everything that decides what happens to the plant, and why.
 
-        Without a prediction there is no such key: proposals from before there was a twin keep their
-        digest.
+        What a proposal does not have is no key of it: older proposals keep their digests.
         """
-        predicted = {"prediction": self.prediction} if self.prediction else {}
+        later = {
+            "prediction": self.prediction,
+            "steps": self.steps,
+            "blast_radius": self.blast_radius,
+            "requirement": self.requirement,
+            "case": self.case,
+            "revises": self.revises_id,
+            "edited_by": self.edited_by_id,
+            "rolls_back": self.rolls_back_id,
+        }
         return {
-            **predicted,
+            **{name: value for name, value in later.items() if value},
             "kind": self.kind,
             "target": self.target,
             "title": self.title,
@@ -138,8 +201,9 @@ class ProposalTransition(models.Model):
     """One change of state: a row, never only a field. Append-only."""
 
     proposal = models.ForeignKey(Proposal, on_delete=models.PROTECT, related_name="transitions")
-    from_state = models.CharField(max_length=10, choices=ProposalState.choices)
-    to_state = models.CharField(max_length=10, choices=ProposalState.choices)
+    round = models.PositiveSmallIntegerField(default=1)
+    from_state = models.CharField(max_length=12, choices=ProposalState.choices)
+    to_state = models.CharField(max_length=12, choices=ProposalState.choices)
     actor = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
     )
@@ -150,7 +214,7 @@ class ProposalTransition(models.Model):
         ordering = ("id",)
         constraints = (
             models.UniqueConstraint(
-                fields=("proposal", "to_state"), name="approvals_each_state_once"
+                fields=("proposal", "to_state", "round"), name="approvals_each_state_once"
             ),
             models.CheckConstraint(condition=_legal_pairs(), name="approvals_legal_transition"),
         )
@@ -165,20 +229,30 @@ class Verdict(models.TextChoices):
 
 
 class Decision(models.Model):
-    """A person's verdict on one digest. Append-only; nobody decides twice on the same proposal."""
+    """A person's verdict on one digest in one round. Append-only; nobody decides twice in a round.
+
+    `role` is the signer's at that time, `reauthenticated` how they proved who they are again ('',
+    password or totp). `opened_s`: seconds between first opening the proposal's evidence and the
+    verdict, None where it was never opened.
+    """
 
     proposal = models.ForeignKey(Proposal, on_delete=models.PROTECT, related_name="decisions")
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
     verdict = models.CharField(max_length=10, choices=Verdict.choices)
     reason = models.TextField(blank=True)
     digest = models.CharField(max_length=64)
+    round = models.PositiveSmallIntegerField(default=1)
+    role = models.CharField(max_length=20, blank=True)
+    reauthenticated = models.CharField(max_length=10, blank=True)
+    is_break_glass = models.BooleanField(default=False)
+    opened_s = models.FloatField(null=True, blank=True)
     at = models.DateTimeField()
 
     class Meta:
         ordering = ("id",)
         constraints = (
             models.UniqueConstraint(
-                fields=("proposal", "user"), name="approvals_one_decision_per_person"
+                fields=("proposal", "user", "round"), name="approvals_one_decision_per_person"
             ),
         )
 

@@ -20,7 +20,8 @@ from approvals.errors import (
     ReasonRequiredError,
 )
 from approvals.models import Decision, Proposal, Risk, Verdict
-from approvals.services.transitions import proposal_move
+from approvals.policy.requirement import role_of
+from approvals.services.transitions import proposal_move, why_not
 from approvals.states import ProposalState
 
 log = logging.getLogger(__name__)
@@ -42,6 +43,8 @@ def proposal_approve(
             _may_decide(proposal, user)
             _may_approve(proposal, user, reason)
             _same_payload(proposal, digest)
+            _is_pending(proposal, ProposalState.APPROVED)
+            _decide(proposal, user, Verdict.APPROVE, reason)
             proposal_move(
                 proposal_id=proposal_id,
                 source=ProposalState.PENDING,
@@ -50,7 +53,6 @@ def proposal_approve(
                 note=reason.strip(),
                 expires_at__gt=timezone.now(),
             )
-            _decide(proposal, user, Verdict.APPROVE, reason)
             transaction.on_commit(lambda: _enqueue_execution(proposal_id))
     except GateError as error:
         _audit_denied(proposal_id, user, Verdict.APPROVE, digest, error)
@@ -73,6 +75,8 @@ def proposal_reject(*, proposal_id: int, user: AbstractUser, reason: str) -> Pro
                 raise ReasonRequiredError(
                     "a rejection needs a reason: the next shift and the agent learn from it"
                 )
+            _is_pending(proposal, ProposalState.REJECTED)
+            _decide(proposal, user, Verdict.REJECT, reason)
             proposal_move(
                 proposal_id=proposal_id,
                 source=ProposalState.PENDING,
@@ -80,7 +84,6 @@ def proposal_reject(*, proposal_id: int, user: AbstractUser, reason: str) -> Pro
                 user=user,
                 note=reason.strip(),
             )
-            _decide(proposal, user, Verdict.REJECT, reason)
     except GateError as error:
         _audit_denied(proposal_id, user, Verdict.REJECT, "", error)
         raise
@@ -89,10 +92,17 @@ def proposal_reject(*, proposal_id: int, user: AbstractUser, reason: str) -> Pro
 
 
 def _load(proposal_id: int) -> Proposal:
-    proposal = Proposal.objects.select_related("requested_by").filter(pk=proposal_id).first()
+    """The proposal, locked: of two decisions at once, the second sees what the first did."""
+    proposal = Proposal.objects.select_for_update(no_key=True).filter(pk=proposal_id).first()
     if proposal is None:
         raise NotFoundError(f"proposal {proposal_id} does not exist")
     return proposal
+
+
+def _is_pending(proposal: Proposal, target: ProposalState) -> None:
+    expired = target == ProposalState.APPROVED and proposal.expires_at <= timezone.now()
+    if proposal.state != ProposalState.PENDING or expired:
+        raise why_not(proposal.pk, ProposalState.PENDING, target)
 
 
 def _may_decide(proposal: Proposal, user: AbstractUser) -> None:
@@ -149,6 +159,8 @@ def _decide(proposal: Proposal, user: AbstractUser, verdict: Verdict, reason: st
         verdict=verdict,
         reason=reason.strip(),
         digest=proposal.digest,
+        round=proposal.round,
+        role=role_of(user),
         at=timezone.now(),
     )
     audit_append(

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from django.conf import settings
 from django.contrib.auth.models import AbstractUser
 from django.db import IntegrityError, transaction
 from django.utils import timezone
@@ -19,6 +18,8 @@ from approvals.catalogue.situation import Situation
 from approvals.errors import ConflictError, GateError, InvalidActionError, NotAllowedError
 from approvals.live import push_proposal
 from approvals.models import Proposal
+from approvals.policy.evaluate import requirement_for
+from approvals.policy.requirement import Subject
 from approvals.prediction import predictions_make
 from approvals.services.transitions import proposal_move
 from approvals.situations import asset_name, hall_of, situation_read
@@ -42,13 +43,16 @@ class ProposalDraft:
 def proposal_create(
     *, draft: ProposalDraft, situation: Situation, requested_by: AbstractUser | None = None
 ) -> Proposal:
-    """Store a proposal and put it in front of people (draft → pending in one transaction).
+    """Store a proposal and put it in front of people (draft → simulated → pending in one
+    transaction).
 
     Raises ConflictError `already_open` (with the other's id) when one for the same kind and target
     is still open.
     """
     kind, action = KINDS[draft.action.kind], draft.action
     now = timezone.now()
+    subject = subject_of(action=action, author=author_of(requested_by), situation=situation)
+    requirement = requirement_for(subject=subject, at=now)
     proposal = Proposal(
         kind=kind.name,
         target=action.target,
@@ -62,11 +66,13 @@ def proposal_create(
         prediction=draft.prediction,
         preconditions=[c.as_dict() for c in kind.conditions(action, situation)],
         risk=kind.risk,
+        blast_radius=dict(subject.blast_radius),
+        requirement=requirement.as_dict(),
         requested_by_id=requested_by.pk if requested_by else None,
         alarm_id=draft.alarm_id,
         created_at=now,
         state_changed_at=now,
-        expires_at=now + timedelta(seconds=settings.PROPOSAL_TTL_S),
+        expires_at=now + timedelta(seconds=requirement.approval_valid_s),
     )
     proposal.digest = proposal.computed_digest()
     author = requested_by.get_username() if requested_by else AGENT
@@ -79,13 +85,18 @@ def proposal_create(
                 obj=f"proposal:{proposal.pk}",
                 payload={"digest": proposal.digest, **proposal.payload()},
             )
-            proposal_move(
-                proposal_id=proposal.pk,
-                source=ProposalState.DRAFT,
-                target=ProposalState.PENDING,
-                user=requested_by,
-                actor=author,
-            )
+            for source, target in (
+                (ProposalState.DRAFT, ProposalState.SIMULATED),
+                (ProposalState.SIMULATED, ProposalState.PENDING),
+            ):
+                proposal_move(
+                    proposal_id=proposal.pk,
+                    source=source,
+                    target=target,
+                    user=requested_by,
+                    actor=author,
+                    note=_simulated(draft) if target == ProposalState.SIMULATED else "",
+                )
     except IntegrityError as error:
         other = open_proposal(kind=kind.name, target=action.target)
         if other is None:
@@ -98,6 +109,33 @@ def proposal_create(
         ) from error
     proposal.refresh_from_db()
     return proposal
+
+
+def _simulated(draft: ProposalDraft) -> str:
+    if not draft.prediction:
+        return "the twin was not asked"
+    return str(draft.prediction.get("problem") or draft.prediction.get("sentence") or "")
+
+
+def author_of(user: AbstractUser | None) -> str:
+    """Who asks, as policy rules name it: agent, outside (an agent with a token) or person."""
+    if user is None:
+        return "agent"
+    return "outside" if hasattr(user, "agent_access") else "person"
+
+
+def subject_of(*, action: Action, author: str, situation: Situation) -> Subject:
+    """An action as the policy sees it."""
+    kind = KINDS[action.kind]
+    return Subject(
+        kind=kind.name,
+        target=action.target,
+        target_kind=kind.target_kind,
+        hall=situation.hall,
+        risk=kind.risk,
+        author=author,
+        blast_radius={},
+    )
 
 
 def proposal_request(

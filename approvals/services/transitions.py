@@ -6,12 +6,14 @@ from typing import Any
 
 from django.contrib.auth.models import AbstractBaseUser
 from django.db import transaction
+from django.db.models import F
 from django.utils import timezone
 
 from approvals.audit import SYSTEM, audit_append
 from approvals.errors import ConflictError, NotFoundError
 from approvals.live import push_proposal
 from approvals.models import Proposal, ProposalTransition
+from approvals.states import ProposalState
 
 
 def proposal_move(
@@ -22,24 +24,31 @@ def proposal_move(
     user: AbstractBaseUser | None = None,
     actor: str = "",
     note: str = "",
+    changes: dict[str, Any] | None = None,
     **only_if: Any,
 ) -> None:
     """Move exactly one proposal from `source` to `target`, with its transition row and audit entry.
 
-    `only_if` are further filters of the conditional UPDATE (e.g. `expires_at__gt`). Raises
-    ConflictError when the proposal is elsewhere by now (somebody else won), NotFoundError when
-    there is none. Takes no part in deciding whether the move is wise: services do that, and the
-    database refuses illegal pairs.
+    `changes` are further columns to set with it (e.g. `execute_before`). From approved back to
+    pending the round counts up, which voids the signatures. `only_if` are further filters of the
+    conditional UPDATE (e.g. `expires_at__gt`). Raises ConflictError when the proposal is elsewhere
+    by now (somebody else won), NotFoundError when there is none. Takes no part in deciding whether
+    the move is wise: services do that, and the database refuses illegal pairs.
     """
     now = timezone.now()
     with transaction.atomic():
+        comes_back = (source, target) == (ProposalState.APPROVED, ProposalState.PENDING)
         moved = Proposal.objects.filter(pk=proposal_id, state=source, **only_if).update(
-            state=target, state_changed_at=now
+            state=target,
+            state_changed_at=now,
+            **({"round": F("round") + 1, "execute_before": None} if comes_back else {}),
+            **(changes or {}),
         )
         if moved != 1:
-            raise _why_not(proposal_id, source, target)
+            raise why_not(proposal_id, source, target)
         ProposalTransition.objects.create(
             proposal_id=proposal_id,
+            round=Proposal.objects.values_list("round", flat=True).get(pk=proposal_id),
             from_state=source,
             to_state=target,
             actor_id=user.pk if user else None,
@@ -55,7 +64,8 @@ def proposal_move(
         push_proposal(proposal_id=proposal_id, event=target)
 
 
-def _why_not(proposal_id: int, source: str, target: str) -> ConflictError | NotFoundError:
+def why_not(proposal_id: int, source: str, target: str) -> ConflictError | NotFoundError:
+    """Why a proposal is not where somebody thought it was."""
     current = Proposal.objects.filter(pk=proposal_id).first()
     if current is None:
         return NotFoundError(f"proposal {proposal_id} does not exist")

@@ -1,0 +1,1 @@
+"""Who must sign what, when nothing may be changed, and how much at once."""

@@ -1,0 +1,73 @@
+"""What the policy asks for, of one proposal at one time (pure data)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from datetime import datetime
+from typing import Any, NamedTuple
+
+# Roles in ascending order (`ops_platform.roles`); a role may do what those before it may.
+ROLE_ORDER = ("viewer", "operator", "supervisor", "admin")
+
+
+@dataclass(frozen=True, slots=True)
+class Requirement:
+    """The signatures that one proposal needs.
+
+    `signatures` people of at least `least_role`, of `distinct_roles` different roles (0: any).
+    `because` has one sentence per rule that asked for more. Times in seconds. `rollback` is
+    `offer` or `propose`. `maintenance_only`: it may be executed inside a maintenance window only.
+    """
+
+    signatures: int = 1
+    least_role: str = "operator"
+    distinct_roles: int = 0
+    reason: bool = False
+    reauthenticate: bool = False
+    editor_may_sign: bool = False
+    maintenance_only: bool = False
+    approval_valid_s: float = 1800.0
+    execute_within_s: float = 900.0
+    rollback: str = "offer"
+    policy: int = 0
+    because: tuple[str, ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        return {**asdict(self), "because": list(self.because)}
+
+    @classmethod
+    def from_dict(cls, stored: Mapping[str, Any]) -> Requirement:
+        """The stored requirement; a proposal from before there was a policy has the defaults."""
+        known = {f.name for f in fields(cls)}
+        values = {name: value for name, value in stored.items() if name in known}
+        return cls(**{**values, "because": tuple(values.get("because", ()))})
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What a policy rule is matched against. `author` is agent, person or outside."""
+
+    kind: str
+    target: str
+    target_kind: str
+    hall: str
+    risk: str
+    author: str
+    blast_radius: Mapping[str, Any]
+    proposal_id: int | None = None
+
+
+class Denial(NamedTuple):
+    """Why something may not be done now. `until` is None where no time ends it."""
+
+    code: str
+    sentence: str
+    until: datetime | None
+    can_break_glass: bool
+
+
+def role_of(user: Any) -> str:
+    """The highest role of an account; '' for one without any."""
+    names = {group.name for group in user.groups.all()}
+    return next((role for role in reversed(ROLE_ORDER) if role in names), "")
