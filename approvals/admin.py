@@ -164,3 +164,6 @@ class AgentAccessAdmin(ModelAdmin):
             return
         for access in queryset.filter(revoked_at=None):
             agent_revoke(access=access, user=request.user)
+
+
+from approvals import admin_notify  # noqa: E402, F401  (registers)

@@ -8,7 +8,7 @@ from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncJsonWebsocketConsumer
 from django.contrib.auth import get_user_model
 
-from approvals.live import GROUP
+from approvals.live import GROUP, group_of
 
 CLOSE_UNAUTHENTICATED = 4401
 
@@ -26,10 +26,13 @@ class ApprovalsConsumer(AsyncJsonWebsocketConsumer):
             await self.close(code=CLOSE_UNAUTHENTICATED)
             return
         self.user_id = user.pk
-        await self.channel_layer.group_add(GROUP, self.channel_name)
+        for group in (GROUP, group_of(self.user_id)):
+            await self.channel_layer.group_add(group, self.channel_name)
 
     async def disconnect(self, code: int) -> None:
         await self.channel_layer.group_discard(GROUP, self.channel_name)
+        if hasattr(self, "user_id"):
+            await self.channel_layer.group_discard(group_of(self.user_id), self.channel_name)
 
     async def receive_json(self, content: Any, **kwargs: Any) -> None:
         """Browsers have nothing to say here: decisions go over REST, with a status code."""
@@ -41,6 +44,16 @@ class ApprovalsConsumer(AsyncJsonWebsocketConsumer):
 
     async def approvals_investigation(self, message: dict[str, Any]) -> None:
         body = await self._read(_investigation_message, message)
+        if body:
+            await self.send_json(body)
+
+    async def approvals_notice(self, message: dict[str, Any]) -> None:
+        body = await self._read(_notice_message, message)
+        if body:
+            await self.send_json(body)
+
+    async def approvals_gate(self, message: dict[str, Any]) -> None:
+        body = await self._read(_gate_message, message)
         if body:
             await self.send_json(body)
 
@@ -73,6 +86,14 @@ def _proposal_message(message: dict[str, Any]) -> dict[str, Any] | None:
         "event": message["event"],
         "proposal": dict(ProposalSerializer(proposal).data),
     }
+
+
+def _notice_message(message: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "notice", "notice": message["notice"]}
+
+
+def _gate_message(message: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "gate", "event": message["event"]}
 
 
 def _investigation_message(message: dict[str, Any]) -> dict[str, Any] | None:

@@ -17,22 +17,47 @@ GROUP = "approvals"
 def push_proposal(*, proposal_id: int, event: str) -> None:
     """Tell every open approvals page, once the caller's transaction has committed."""
     transaction.on_commit(
-        lambda: _send({"type": "approvals.proposal", "event": event, "id": proposal_id})
+        lambda: _tell({"type": "approvals.proposal", "event": event, "id": proposal_id})
     )
 
 
 def push_investigation(*, investigation_id: int, event: str) -> None:
     """Tell every open approvals page what the agent is doing."""
     transaction.on_commit(
-        lambda: _send({"type": "approvals.investigation", "event": event, "id": investigation_id})
+        lambda: _tell({"type": "approvals.investigation", "event": event, "id": investigation_id})
     )
 
 
-def _send(message: dict[str, Any]) -> None:
+def push_gate(*, event: str) -> None:
+    """Tell every open approvals page that the gate was `held` or `resumed`."""
+    transaction.on_commit(lambda: _tell({"type": "approvals.gate", "event": event}))
+
+
+def _tell(message: dict[str, Any]) -> None:
+    _send(message)
+
+
+def group_of(user_id: int) -> str:
+    """The group of one person's pages."""
+    return f"{GROUP}-user-{user_id}"
+
+
+def push_notice(*, user_id: int | None, notice: dict[str, Any]) -> str:
+    """Show a note on one person's open pages, or on everybody's. Sent at once.
+
+    Returns what was wrong, "" when nothing was. That nobody has a page open is nothing wrong.
+    """
+    group = GROUP if user_id is None else group_of(user_id)
+    return _send({"type": "approvals.notice", "notice": notice}, group=group)
+
+
+def _send(message: dict[str, Any], *, group: str = GROUP) -> str:
     layer = get_channel_layer()
     if layer is None:
-        return
+        return "there is no channel layer"
     try:
-        async_to_sync(layer.group_send)(GROUP, message)
+        async_to_sync(layer.group_send)(group, message)
     except Exception as error:  # Redis being down must not undo or block a decision
         log.warning("live push of %s failed: %s", message.get("type"), error)
+        return f"{type(error).__name__}: {error}"
+    return ""

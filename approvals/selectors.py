@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
-from django.db.models import Case, IntegerField, QuerySet, Value, When
+from django.db.models import Case, IntegerField, Q, QuerySet, TextField, Value, When
+from django.db.models.functions import Cast
 
 from approvals.catalogue import KINDS
 from approvals.models import AuditEntry, Investigation, Proposal
@@ -16,8 +18,14 @@ from facilities.models import Asset, Hall
 def proposals() -> QuerySet[Proposal]:
     """All proposals with everything their JSON shows: a fixed number of queries."""
     return Proposal.objects.select_related(
-        "requested_by", "alarm__point__asset", "alarm__rule", "execution", "effect"
-    ).prefetch_related("decisions__user", "transitions__actor")
+        "requested_by",
+        "edited_by",
+        "alarm__point__asset",
+        "alarm__rule",
+        "execution",
+        "effect",
+        "drill",
+    ).prefetch_related("decisions__user", "transitions__actor", "revisions")
 
 
 def proposals_queue(*, limit: int = 50) -> QuerySet[Proposal]:
@@ -62,9 +70,30 @@ def audit_of(*, obj: str) -> QuerySet[AuditEntry]:
     return AuditEntry.objects.filter(object=obj).order_by("seq")
 
 
-def audit_search(*, event: str = "", actor: str = "", obj: str = "") -> QuerySet[AuditEntry]:
-    """The trail, newest first. `event` matches the beginning (`decision.`), the others exactly."""
+def audit_search(
+    *,
+    event: str = "",
+    actor: str = "",
+    obj: str = "",
+    text: str = "",
+    since: datetime | None = None,
+    until: datetime | None = None,
+) -> QuerySet[AuditEntry]:
+    """The trail, newest first. `event` matches the beginning (`decision.`), actor and object
+    exactly, `text` anywhere in an entry's words, case aside; `since` inclusive, `until` exclusive.
+    """
     found = AuditEntry.objects.order_by("-seq")
+    if since:
+        found = found.filter(at__gte=since)
+    if until:
+        found = found.filter(at__lt=until)
+    if text:
+        found = found.alias(said=Cast("payload", TextField())).filter(
+            Q(said__icontains=text)
+            | Q(event__icontains=text)
+            | Q(actor__icontains=text)
+            | Q(object__icontains=text)
+        )
     if event:
         found = found.filter(event__startswith=event)
     if actor:

@@ -29,9 +29,13 @@ BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
         "schedule": float(MEASURE_EVERY_S),
     },
     "approvals-resume": {"task": "approvals.tasks.execute_orphans", "schedule": 10.0},
+    "approvals-reconcile": {"task": "approvals.tasks.reconcile_unknown", "schedule": 10.0},
+    "approvals-confirm": {"task": "approvals.tasks.confirm_written", "schedule": 3.0},
     "approvals-investigate": {"task": "approvals.tasks.investigate_open_alarms", "schedule": 10.0},
     "approvals-anchor": {"task": "approvals.tasks.anchor_audit", "schedule": 900.0},
     "approvals-outcomes": {"task": "approvals.tasks.report_outcomes", "schedule": 15.0},
+    "approvals-notify": {"task": "approvals.tasks.send_notifications", "schedule": 5.0},
+    "approvals-remind": {"task": "approvals.tasks.remind_of_expiry", "schedule": 15.0},
 }
 
 
@@ -40,7 +44,26 @@ def execute_proposal(proposal_id: int) -> str:
     """Write an approved proposal to the plant, once."""
     from approvals.execution import execute
 
-    return execute(proposal_id=proposal_id).outcome
+    done = execute(proposal_id=proposal_id)
+    if done.again_s is not None:
+        execute_proposal.apply_async((proposal_id,), countdown=done.again_s)
+    return done.outcome
+
+
+@shared_task
+def reconcile_unknown() -> int:
+    """Look what became of writes whose outcome is unknown."""
+    from approvals.execution import reconcile_open
+
+    return reconcile_open()
+
+
+@shared_task
+def confirm_written() -> int:
+    """Hold what the plant confirmed against what its points show."""
+    from approvals.execution import confirm_open
+
+    return confirm_open()
 
 
 @shared_task
@@ -113,3 +136,19 @@ def anchor_audit() -> int:
     from approvals.anchors import anchors_make
 
     return len(anchors_make())
+
+
+@shared_task
+def send_notifications() -> int:
+    """Send what is due to people: just written, or to be tried again."""
+    from approvals.notify.deliver import deliver_due
+
+    return deliver_due()
+
+
+@shared_task
+def remind_of_expiry() -> int:
+    """Tell of proposals whose time runs out undecided."""
+    from approvals.notify.moves import remind_expiring
+
+    return remind_expiring()

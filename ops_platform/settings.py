@@ -62,6 +62,9 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "django_cotton",
     "csp",
+    "django_otp",
+    "django_otp.plugins.otp_totp",
+    "django_otp.plugins.otp_static",
     "channels",
     "rest_framework",
     "drf_spectacular",
@@ -224,6 +227,11 @@ SPECTACULAR_SETTINGS = {
         }
     },
 }
+
+OTP_TOTP_ISSUER = "Holdpoint"
+OTP_ADMIN_HIDE_SENSITIVE_DATA = True
+# approvals.signing counts attempts per person, over passwords and codes alike, by the audit trail.
+OTP_TOTP_THROTTLE_FACTOR = OTP_STATIC_THROTTLE_FACTOR = 0
 
 LANGUAGE_CODE = "en-gb"
 TIME_ZONE = "UTC"

@@ -8,10 +8,10 @@ from __future__ import annotations
 import json
 from typing import Any, NamedTuple
 
-from approvals.agent.rank import Candidate
+from approvals.agent.rank import NOTHING, Candidate
 from approvals.agent.support import name_step
 
-NONE = "none"
+NONE = NOTHING
 MAX_OPTIONS = 8
 
 SYSTEM_PROMPT = (
@@ -52,15 +52,22 @@ def prompt_messages(*, facts: list[str], candidates: list[Candidate]) -> list[di
         cited = candidate.support.citation
         step = f"procedure {name_step(cited)}" if cited else "no procedure step"
         lines.append(
-            f"{candidate.label}: {candidate.title}; frees about "
-            f"{candidate.expectation.relief_w / 1000:.0f} kW; "
-            f"{candidate.risk} risk; {step}"
+            f"{candidate.label}: {candidate.title}; {_brings(candidate)}{candidate.risk} risk; {step}"
         )
     lines += [f"{NONE}: do nothing", "", 'Which option? Answer {"choice": "<label>"}.']
     return [
         {"role": "system", "content": SYSTEM_PROMPT},
         {"role": "user", "content": "\n".join(lines)},
     ]
+
+
+def _brings(candidate: Candidate) -> str:
+    parts = []
+    if candidate.against:
+        parts.append(f"against: {candidate.against}")
+    if candidate.expectation.relief_w > 0:
+        parts.append(f"frees about {candidate.expectation.relief_w / 1000:.0f} kW")
+    return "".join(f"{part}; " for part in parts)
 
 
 def choose(*, facts: list[str], candidates: list[Candidate]) -> Choice:

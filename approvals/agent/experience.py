@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from approvals.agent.occasion import Occasion
 from approvals.agent.rank import Candidate
-from approvals.agent.timeline import Timeline
+from approvals.agent.world import World
 from approvals.catalogue import KINDS
 from approvals.states import ProposalState
 from approvals.templatetags.gate import number, unit
-from facilities.models import Alarm
 
 if TYPE_CHECKING:
     from rag.models import OutcomeReport
@@ -33,34 +33,47 @@ _ENDINGS = {
 }
 
 
-def past_outcomes(*, best: Candidate, alarm: Alarm, timeline: Timeline) -> list[dict[str, Any]]:
-    """Experience with the chosen action as one piece of evidence; empty where there is none."""
+def read_outcomes(*, kind: str, target_kind: str, query: str) -> dict[str, Any]:
+    """Released reports of one action on one kind of asset: how many, in a sentence, and the most
+    similar ones.
+    """
     from rag.growth.reports import released
     from rag.retrieval.search import search
 
+    reports = list(released(kind=kind, target_kind=target_kind)[:LOOKED_AT])
+    if not reports:
+        return {"reports": 0, "sentence": "", "shown": []}
+    found = search(query=query, k=RETRIEVED, kinds=["report"])
+    places = {hit.document: place for place, hit in reversed(list(enumerate(found.hits)))}
+    nearest = sorted(reports, key=lambda r: places.get(_slug(r), RETRIEVED))
+    return {
+        "reports": len(reports),
+        "sentence": experience_sentence([report.facts for report in reports]),
+        "shown": [_cited(report) for report in nearest[:SHOWN]],
+        "degraded": found.degraded,
+    }
+
+
+def past_outcomes(*, best: Candidate, occasion: Occasion, world: World) -> list[dict[str, Any]]:
+    """Experience with the chosen action as one piece of evidence; empty where there is none."""
     kind = KINDS[best.action.kind]
-    query = f"{kind.title} outcome after {alarm.rule.name}"
-    with timeline.step("experience", "Look up past outcomes", query=query) as step:
-        reports = list(released(kind=kind.name, target_kind=kind.target_kind)[:LOOKED_AT])
-        if not reports:
-            step.output = {"reports": 0, "sentence": ""}
-            return []
-        found = search(query=query, k=RETRIEVED, kinds=["report"])
-        places = {hit.document: place for place, hit in reversed(list(enumerate(found.hits)))}
-        nearest = sorted(reports, key=lambda r: places.get(_slug(r), RETRIEVED))
-        sentence = experience_sentence([report.facts for report in reports])
-        step.output = {
-            "reports": len(reports),
-            "sentence": sentence,
-            "shown": [report.reference for report in nearest[:SHOWN]],
-            "degraded": found.degraded,
-        }
+    query = f"{kind.title} outcome after {occasion.what}"
+    found = world.ask(
+        "experience",
+        "Look up past outcomes",
+        given={"query": query},
+        live=lambda: read_outcomes(kind=kind.name, target_kind=kind.target_kind, query=query),
+        default={"reports": 0, "sentence": "", "shown": []},
+        show=lambda a: {**a, "shown": [report["reference"] for report in a["shown"]]},
+    )
+    if not found["reports"]:
+        return []
     return [
         {
             "kind": "experience",
-            "text": sentence,
-            "count": len(reports),
-            "reports": [_cited(report) for report in nearest[:SHOWN]],
+            "text": found["sentence"],
+            "count": found["reports"],
+            "reports": found["shown"],
         }
     ]
 

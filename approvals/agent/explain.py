@@ -7,26 +7,33 @@ from __future__ import annotations
 
 from typing import Any
 
+from approvals.agent.causes.base import Hypothesis
+from approvals.agent.occasion import Occasion
 from approvals.agent.rank import Candidate
 from approvals.agent.support import name_step
 from approvals.canonical import iso_utc
 from approvals.catalogue.situation import INLET_LIMIT_C, Situation, needed_w
-from facilities.alarms.payload import signal_unit
-from facilities.models import Alarm
+
+UNITS = {"Cel": " °C", "%": " %", "W": " W", "1": ""}
 
 
-def alarm_evidence(alarm: Alarm) -> dict[str, Any]:
-    """The alarm as a piece of evidence."""
+def occasion_evidence(occasion: Occasion) -> dict[str, Any]:
+    """What the agent was looking at, as a piece of evidence."""
+    common = {
+        "name": occasion.title,
+        "tag": occasion.point or occasion.asset,
+        "at": occasion.at,
+        "text": occasion.message,
+    }
+    if occasion.alarm is None:
+        return {"kind": "occasion", "trigger": occasion.trigger, **common}
     return {
         "kind": "alarm",
-        "alarm": alarm.pk,
-        "tag": alarm.point.tag,
-        "name": f"{alarm.point.asset.name}: {alarm.rule.name}",
-        "severity": alarm.severity,
-        "value": alarm.value,
-        "unit": signal_unit(alarm),
-        "at": iso_utc(alarm.raised_at),
-        "text": alarm.message or alarm.rule.name,
+        "alarm": occasion.alarm,
+        "severity": occasion.severity,
+        "value": occasion.value,
+        "unit": occasion.unit,
+        **common,
     }
 
 
@@ -39,15 +46,9 @@ def reading_evidence(situation: Situation, tags: list[str]) -> list[dict[str, An
     ]
 
 
-def facts(alarm: Alarm, situation: Situation) -> list[str]:
-    """Short factual sentences about the alarm and the hall's cooling, most telling first."""
-    asset, point = alarm.point.asset, alarm.point
-    unit = signal_unit(alarm)
-    unit = {"Cel": " °C", "%": " %", "W": " W"}.get(unit, f" {unit}" if unit else "")
-    sentences = [
-        f"{asset.name}: {alarm.rule.name} ({point.tag} = {alarm.value:g}{unit} at "
-        f"{alarm.raised_at:%H:%M:%S} UTC)"
-    ]
+def facts(occasion: Occasion, situation: Situation) -> list[str]:
+    """Short factual sentences about the occasion and the hall's cooling, most telling first."""
+    sentences = [_opening(occasion)]
     for lost in situation.lost_units:
         state = "reports a fault" if lost.fault else "is commanded on but does not run"
         sentences.append(
@@ -67,6 +68,16 @@ def facts(alarm: Alarm, situation: Situation) -> list[str]:
     return sentences
 
 
+def _opening(occasion: Occasion) -> str:
+    if occasion.value is None:
+        return f"{occasion.title} ({occasion.at[11:19]} UTC)"
+    unit = UNITS.get(occasion.unit, f" {occasion.unit}" if occasion.unit else "")
+    return (
+        f"{occasion.asset_name}: {occasion.what} ({occasion.point} = {occasion.value:g}{unit} at "
+        f"{occasion.at[11:19]} UTC)"
+    )
+
+
 def group_facts(consequences: list[str]) -> list[str]:
     """One sentence about the alarms that are hidden as consequences of this one."""
     if not consequences:
@@ -75,23 +86,36 @@ def group_facts(consequences: list[str]) -> list[str]:
     return [f"taken for its consequences: {len(consequences)} alarms ({named})"]
 
 
-def rationale(best: Candidate, sentences: list[str], situation: Situation) -> str:
-    """Why this action: the facts, what it brings against what is missing, and the step that
-    instructs it.
+def cause_sentence(leading: Hypothesis | None) -> str:
+    """The leading hypothesis with what speaks for it; "" without one."""
+    if leading is None:
+        return ""
+    grounds = f" ({'; '.join(leading.evidence[:3])})" if leading.evidence else ""
+    return f"most likely cause: {leading.text}{grounds}"
+
+
+def rationale(
+    best: Candidate, sentences: list[str], situation: Situation, leading: Hypothesis | None
+) -> str:
+    """Why this action: the facts, the cause, what it brings against what is missing, and the step
+    that instructs it.
     """
-    body = ". ".join(s[0].upper() + s[1:] for s in sentences)
-    return (
-        f"{body}. {best.title} frees about {best.expectation.relief_w / 1000:.0f} kW of about "
-        f"{needed_w(situation) / 1000:.0f} kW needed. {name_step(best.support.citation)} "
-        "instructs it."
+    told = [sentence for sentence in (*sentences, cause_sentence(leading)) if sentence]
+    body = ". ".join(s[0].upper() + s[1:] for s in told)
+    brings = (
+        f"{best.title} frees about {best.expectation.relief_w / 1000:.0f} kW of about "
+        f"{needed_w(situation) / 1000:.0f} kW needed."
+        if best.expectation.relief_w > 0
+        else f"{best.title}: {best.expectation.sentence or 'nothing is measured afterwards'}."
     )
+    return f"{body}. {brings} {name_step(best.support.citation)} instructs it."
 
 
-def telling_tags(best: Candidate, alarm: Alarm, situation: Situation) -> list[str]:
-    """Points worth showing on the card: the alarm's, the effect's, and the target's and lost units'
-    state.
+def telling_tags(best: Candidate, occasion: Occasion, situation: Situation) -> list[str]:
+    """Points worth showing on the card: the occasion's, the effect's, and the target's and lost
+    units' state.
     """
-    tags = [alarm.point.tag, best.expectation.tag]
+    tags = [occasion.point, best.expectation.tag, *(c.tag for c in best.checked)]
     for asset in (*(u.tag for u in situation.lost_units), best.action.target):
         tags += [
             f"{asset}.running",

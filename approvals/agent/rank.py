@@ -1,25 +1,42 @@
-"""Orders candidates: a cited step is a condition, physics leads, the model's vote only tips the
-scale.
+"""Orders candidates: a cited step is a condition, the cause and physics lead, the model's vote only
+tips the scale, and doing nothing is always among them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from approvals.agent.causes.base import Hypothesis
 from approvals.agent.support import Support, name_step
 from approvals.catalogue import Action, Checked, Expectation
-from approvals.prediction import predicted_fit
+from approvals.prediction import predicted_fit, usable
 
 # Assumed: prefer the smaller intervention when two would do.
-RISK_WEIGHTS = {"low": 1.0, "medium": 0.95, "high": 0.5}
+RISK_WEIGHTS = {"low": 1.0, "medium": 0.97, "high": 0.8}
 WEIGHT_PHYSICS, WEIGHT_SUPPORT, WEIGHT_MODEL = 0.55, 0.35, 0.10
+# Share of an action's merit that follows from the cause alone where its relief can be computed.
+CAUSE_SHARE = 0.4
+# What doing nothing is worth: an action has to be better (assumed).
+NOTHING_SCORE = 0.30
+# Doing nothing where the twin expects that the point stays on the good side by itself (assumed).
+NOTHING_UNTHREATENED = 0.55
+# How much later or higher an action may end than doing nothing, in the point's unit (assumed: the
+# twin's own residual at a rack inlet).
+WORSE_BY = 0.5
+NOTHING = "none"
+# Kinds that move nothing in the plant: they are weighed against nothing, not against physics.
+HARMLESS = frozenset({"open_work_order"})
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """An action and what speaks for or against it. `label` is how the model names it."""
+    """An action and what speaks for or against it. `label` is how the model names it.
+
+    `fit`: how directly it helps against the causes, by their likelihoods, 0…1; `against` is the
+    cause that it helps against most.
+    """
 
     label: str
     action: Action
@@ -31,6 +48,8 @@ class Candidate:
     support: Support
     voted: bool = False
     prediction: Mapping[str, Any] | None = None
+    fit: float = 1.0
+    against: str = ""
 
     @property
     def valid(self) -> bool:
@@ -52,17 +71,30 @@ class Candidate:
         )
 
     @property
+    def worse(self) -> str:
+        """Why the twin expects it to be worse than doing nothing; "" where it does not."""
+        if self.prediction is None:
+            return ""
+        return worse_than_nothing(self.prediction, direction=self.expectation.direction)
+
+    @property
     def merit(self) -> float:
-        """What physics says, 0…1: the freed cooling, and the twin where it is fit, half each."""
-        return self.physics if self.predicted is None else (self.physics + self.predicted) / 2
+        """How much it helps, 0…1: the cause's remedy, and the freed cooling (and the twin where it
+        is fit, half each) where relief can be computed.
+        """
+        if self.expectation.relief_w <= 0:
+            return self.fit
+        relief = self.physics if self.predicted is None else (self.physics + self.predicted) / 2
+        return self.fit * (CAUSE_SHARE + (1 - CAUSE_SHARE) * relief)
 
     @property
     def score(self) -> float:
         """0…1.
 
-        Zero when a precondition fails or no procedure step instructs it, whatever the model says.
+        Zero when a precondition fails, no procedure step instructs it, no cause asks for it, or the
+        twin expects it to be worse than doing nothing, whatever the model says.
         """
-        if not self.valid or not self.supported:
+        if not self.valid or not self.supported or self.fit <= 0 or self.worse:
             return 0.0
         merit = (
             WEIGHT_PHYSICS * self.merit
@@ -83,9 +115,12 @@ class Candidate:
             "preconditions_hold": self.valid,
             "failed": [c.detail for c in self.checked if not c.ok],
             "relief_w": round(self.expectation.relief_w),
+            "against": self.against,
+            "fit": round(self.fit, 3),
             "physics": round(self.physics, 3),
             "predicted": None if self.predicted is None else round(self.predicted, 3),
             "prediction": (self.prediction or {}).get("sentence", ""),
+            "worse_than_nothing": self.worse,
             "support": round(self.support.score, 3),
             "step": name_step(cited),
             "model_vote": self.voted,
@@ -101,6 +136,68 @@ def physics_fit(*, relief_w: float, needed_w: float) -> float:
     return ratio if ratio <= 1 else max(0.6, 1 - 0.1 * (ratio - 1))
 
 
-def ranked(candidates: list[Candidate]) -> list[Candidate]:
+def ranked(candidates: Iterable[Candidate]) -> list[Candidate]:
     """Best first; ties go to the lower label, so that a record can be replayed."""
     return sorted(candidates, key=lambda c: (-c.score, len(c.label), c.label))
+
+
+def fit_of(kind: str, target: str, causes: Sequence[Hypothesis]) -> tuple[float, str]:
+    """How directly an action helps against the causes (0…1), and the cause that it helps most.
+
+    Weighed by the likelihoods among the causes that are known; where an instrument leads, only
+    what does not touch the plant is left.
+    """
+    if not causes:
+        return 0.0, ""
+    if causes[0].of_instrument and kind not in HARMLESS:
+        return 0.0, ""
+    total = sum(c.likelihood for c in causes)
+    shares = [(c.likelihood / total * c.helps(kind, target), c.text) for c in causes]
+    best = max(shares, key=lambda share: share[0])
+    return min(1.0, sum(share for share, _ in shares)), best[1] if best[0] > 0 else ""
+
+
+def worse_than_nothing(prediction: Mapping[str, Any], *, direction: str) -> str:
+    """Why a usable prediction says that acting ends worse than doing nothing; else ""."""
+    if not usable(prediction):
+        return ""
+    if prediction.get("added") and not prediction.get("avoided"):
+        first = prediction["added"][0]
+        return f"it would raise {first['rule']} on {first['point']}, which doing nothing does not"
+    worst = max if direction == "below" else min
+    acting, nothing = (worst(prediction[name]["p50"]) for name in ("acting", "nothing"))
+    if (acting - nothing) * (1 if direction == "below" else -1) > WORSE_BY:
+        return f"{prediction['tag']} would reach {acting:.1f} instead of {nothing:.1f}"
+    return ""
+
+
+def nothing_row(candidates: Sequence[Candidate]) -> dict[str, Any]:
+    """Doing nothing as one row of the ranking, with what the twin expects of it.
+
+    It is worth more where the twin is fit and expects the point of the best candidate to stay on
+    its good side without any action.
+    """
+    asked = next((c for c in ranked(candidates) if usable(c.prediction)), None)
+    score, sentence = NOTHING_SCORE, ""
+    if asked is not None and asked.prediction is not None:
+        line = asked.prediction["nothing"]["p50"]
+        limit, below = asked.expectation.threshold, asked.expectation.direction == "below"
+        unthreatened = max(line) < limit if below else min(line) > limit
+        score = NOTHING_UNTHREATENED if unthreatened else NOTHING_SCORE
+        sentence = (
+            f"{asked.prediction['tag']} ends at {line[-1]:.1f}, worst "
+            f"{max(line) if below else min(line):.1f} (limit {limit:g})"
+        )
+    return {
+        "label": NOTHING,
+        "action": "Do nothing",
+        "prediction": sentence,
+        "score": round(score, 3),
+    }
+
+
+def beats_nothing(candidate: Candidate, nothing: Mapping[str, Any]) -> bool:
+    """Whether a candidate is worth more than doing nothing. What moves nothing in the plant only
+    has to be worth more than silence."""
+    bar = NOTHING_SCORE if candidate.action.kind in HARMLESS else float(nothing["score"])
+    return candidate.score > bar

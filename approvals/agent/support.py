@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from approvals.catalogue import Action, ActionKind
@@ -13,6 +14,36 @@ if TYPE_CHECKING:
 # (assumed).
 KIND_WEIGHTS = {"eop": 1.0, "sop": 0.8, "mop": 0.6}
 EXCERPT_CHARS = 420
+
+
+class Passage(NamedTuple):
+    """A passage of a procedure as the record keeps it."""
+
+    passage_id: int
+    document: str
+    title: str
+    kind: str
+    revision: int
+    section: str
+    step: str
+    text: str
+    url: str
+    score: float
+
+    @classmethod
+    def of(cls, hit: Hit) -> Passage:
+        return cls(
+            hit.passage_id,
+            hit.document,
+            hit.title,
+            hit.kind,
+            hit.revision,
+            hit.section,
+            str(hit.step or ""),
+            hit.text,
+            hit.url,
+            round(hit.score, 4),
+        )
 
 
 class Support(NamedTuple):
@@ -30,7 +61,7 @@ def best_support(
     action: Action,
     target_name: str,
     subject_words: tuple[str, ...],
-    hits: list[Hit],
+    hits: Sequence[Passage],
 ) -> Support:
     """Pick the hit that is a numbered step, tells to do `kind`, and fits best.
 
@@ -58,7 +89,7 @@ def best_support(
     return best
 
 
-def cite(hit: Hit) -> dict[str, Any]:
+def cite(hit: Passage) -> dict[str, Any]:
     """A citation as stored with the proposal: where it stands and what it says."""
     text = " ".join(hit.text.replace("`", "").split())
     return {

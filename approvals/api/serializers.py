@@ -9,6 +9,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from approvals.models import AuditEntry, Decision, Effect, Execution, Proposal, ProposalTransition
+from approvals.services.signatures import signatures_of
 
 
 class DecisionSerializer(serializers.ModelSerializer[Decision]):
@@ -16,7 +17,17 @@ class DecisionSerializer(serializers.ModelSerializer[Decision]):
 
     class Meta:
         model = Decision
-        fields = ("user", "verdict", "reason", "digest", "at")
+        fields = (
+            "user",
+            "verdict",
+            "reason",
+            "digest",
+            "round",
+            "role",
+            "reauthenticated",
+            "is_break_glass",
+            "at",
+        )
 
 
 class TransitionSerializer(serializers.ModelSerializer[ProposalTransition]):
@@ -56,9 +67,34 @@ class EffectSerializer(serializers.ModelSerializer[Effect]):
             "after",
             "peak",
             "measured_at",
+            "control",
+            "estimate",
+            "estimate_low",
+            "estimate_high",
             "verdict",
             "detail",
         )
+
+
+class SignatureSerializer(serializers.Serializer[Any]):
+    user = serializers.CharField()
+    role = serializers.CharField()
+    at = serializers.DateTimeField()
+    reason = serializers.CharField()
+    reauthenticated = serializers.CharField(help_text="'', `password`, `totp` or `recovery`.")
+    is_break_glass = serializers.BooleanField()
+
+
+class SignaturesSerializer(serializers.Serializer[Any]):
+    """The signatures of this round."""
+
+    have = serializers.IntegerField()
+    need = serializers.IntegerField()
+    roles_missing = serializers.ListField(
+        child=serializers.CharField(),
+        help_text="Roles the next signer may have; empty: none is missing.",
+    )
+    signed_by = SignatureSerializer(many=True)
 
 
 class ProposalSerializer(serializers.ModelSerializer[Proposal]):
@@ -72,6 +108,13 @@ class ProposalSerializer(serializers.ModelSerializer[Proposal]):
     url = serializers.SerializerMethodField()
     decisions = DecisionSerializer(many=True, read_only=True)
     transitions = TransitionSerializer(many=True, read_only=True)
+    signatures = serializers.SerializerMethodField()
+    edited_by = serializers.CharField(
+        source="edited_by.username", default=None, allow_null=True, read_only=True
+    )
+    superseded_by = serializers.SerializerMethodField(
+        help_text="The revision that replaced it; null: none."
+    )
     execution = serializers.SerializerMethodField()
     effect = serializers.SerializerMethodField()
 
@@ -91,16 +134,28 @@ class ProposalSerializer(serializers.ModelSerializer[Proposal]):
             "expected_effect",
             "prediction",
             "preconditions",
+            "steps",
+            "blast_radius",
+            "requirement",
+            "case",
             "risk",
             "digest",
             "author",
             "requested_by",
+            "revises",
+            "revision",
+            "edited_by",
+            "superseded_by",
+            "rolls_back",
+            "round",
             "alarm",
             "state",
             "state_label",
             "created_at",
             "expires_at",
+            "execute_before",
             "state_changed_at",
+            "signatures",
             "decisions",
             "transitions",
             "execution",
@@ -110,6 +165,13 @@ class ProposalSerializer(serializers.ModelSerializer[Proposal]):
 
     def get_url(self, proposal: Proposal) -> str:
         return reverse("approvals:proposal", args=[proposal.pk])
+
+    @extend_schema_field(SignaturesSerializer)
+    def get_signatures(self, proposal: Proposal) -> dict[str, Any]:
+        return dict(SignaturesSerializer(signatures_of(proposal)).data)
+
+    def get_superseded_by(self, proposal: Proposal) -> int | None:
+        return max((revision.pk for revision in proposal.revisions.all()), default=None)
 
     @extend_schema_field(ExecutionSerializer(allow_null=True))
     def get_execution(self, proposal: Proposal) -> dict[str, Any] | None:
@@ -131,11 +193,51 @@ class ProposalRequestSerializer(serializers.Serializer[Any]):
     rationale = serializers.CharField(max_length=4000, help_text="Why; shown to who signs.")
 
 
-class ApproveSerializer(serializers.Serializer[Any]):
+class SignSerializer(serializers.Serializer[Any]):
+    """What goes with a signature."""
+
+    reason = serializers.CharField(max_length=4000, required=False, allow_blank=True, default="")
+    password = serializers.CharField(
+        max_length=500,
+        required=False,
+        allow_blank=True,
+        default="",
+        trim_whitespace=False,
+        help_text="The signer's own, where the requirement asks for a proof of identity.",
+    )
+    otp = serializers.CharField(
+        max_length=40,
+        required=False,
+        allow_blank=True,
+        default="",
+        help_text="Instead of the password: a code of the authenticator app, or a recovery code.",
+    )
+
+
+class ApproveSerializer(SignSerializer):
     digest = serializers.CharField(
         max_length=128, help_text="The digest of the payload that was read."
     )
-    reason = serializers.CharField(max_length=4000, required=False, allow_blank=True, default="")
+    break_glass = serializers.BooleanField(
+        default=False, help_text="Sign alone, in an emergency; others review it afterwards."
+    )
+
+
+class ReviseSerializer(SignSerializer):
+    digest = serializers.CharField(
+        max_length=128, help_text="The digest of the proposal that is being changed."
+    )
+    params = serializers.DictField(help_text="All parameters, by the action's JSON schema.")
+    rationale = serializers.CharField(
+        max_length=4000,
+        required=False,
+        allow_blank=True,
+        default="",
+        help_text="Why; empty: as before.",
+    )
+    approve = serializers.BooleanField(
+        default=False, help_text="Sign the revision as well, where its editor may."
+    )
 
 
 class RejectSerializer(serializers.Serializer[Any]):

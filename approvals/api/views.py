@@ -22,13 +22,14 @@ from approvals.api.serializers import (
     ProposalRequestSerializer,
     ProposalSerializer,
     RejectSerializer,
+    ReviseSerializer,
 )
 from approvals.errors import GateError, NotFoundError
 from approvals.execution import dry_run
 from approvals.models import Proposal
 from approvals.states import ProposalState
 
-REFUSALS = dict.fromkeys((400, 403, 404, 409), GateErrorSerializer)
+REFUSALS = dict.fromkeys((400, 403, 404, 409, 429), GateErrorSerializer)
 
 
 class GateView(APIView):
@@ -97,7 +98,10 @@ class ProposalView(generics.RetrieveAPIView[Proposal]):
 class ApproveView(GateView):
     @extend_schema(request=ApproveSerializer, responses={200: ProposalSerializer, **REFUSALS})
     def post(self, request: Request, pk: int) -> Response:
-        """Sign the payload with this digest. 409 `digest_mismatch` carries both digests."""
+        """Sign the payload with this digest. 409 `digest_mismatch` carries both digests.
+
+        A signature that is not the last one leaves it pending: `signatures` says who is missing.
+        """
         services.proposal_approve(
             proposal_id=pk, user=self.person, **self.parsed(ApproveSerializer)
         )
@@ -110,6 +114,16 @@ class RejectView(GateView):
         """Refuse with a reason. Nothing is written to the plant."""
         services.proposal_reject(proposal_id=pk, user=self.person, **self.parsed(RejectSerializer))
         return Response(_proposal_json(pk))
+
+
+class ReviseView(GateView):
+    @extend_schema(request=ReviseSerializer, responses={201: ProposalSerializer, **REFUSALS})
+    def post(self, request: Request, pk: int) -> Response:
+        """Replace a waiting proposal by a revision with other parameters; answers the revision."""
+        made = services.proposal_revise(
+            proposal_id=pk, user=self.person, **self.parsed(ReviseSerializer)
+        )
+        return Response(_proposal_json(made.pk), status=status.HTTP_201_CREATED)
 
 
 class ActionListView(APIView):

@@ -15,7 +15,23 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, ClassVar, NamedTuple
 
+from approvals.catalogue.schemas import NO_PARAMS, number_schema
 from approvals.catalogue.situation import Measured, Situation
+
+__all__ = [
+    "FRESH_S",
+    "NO_PARAMS",
+    "OPERATORS",
+    "Action",
+    "ActionKind",
+    "Checked",
+    "Condition",
+    "Expectation",
+    "Target",
+    "Write",
+    "check_conditions",
+    "number_schema",
+]
 
 # A reading older than this says nothing about now. Assumed: 30 pushes of the 2 s demo plant.
 FRESH_S = 60.0
@@ -58,24 +74,47 @@ class Checked(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """One setpoint to write: point tag and value in the point's own unit."""
+    """One setpoint to write: point tag and value in the point's own unit.
+
+    `body` makes it an order that is no setpoint (a work order): `tag` is then `<asset>.<what>` and
+    `value` 1. `read_back` is False where the point does not keep what is written (a reset).
+    """
 
     tag: str
     value: float
+    body: Mapping[str, Any] | None = None
+    read_back: bool = True
+
+    @property
+    def asset(self) -> str:
+        return self.tag.rpartition(".")[0]
 
     def as_dict(self) -> dict[str, Any]:
-        return {"tag": self.tag, "value": self.value}
+        """As stored and signed; what is not set is no key, so that older digests stay."""
+        made: dict[str, Any] = {"tag": self.tag, "value": self.value}
+        if self.body is not None:
+            made["body"] = dict(self.body)
+        if not self.read_back:
+            made["read_back"] = False
+        return made
+
+
+class Target(NamedTuple):
+    """An asset that a kind can act on."""
+
+    tag: str
+    name: str
 
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """A concrete, validated action: kind, target asset, parameters; `grounds` are why it is offered
-    now.
+    """A concrete, validated action: kind, target asset, parameters (JSON); `grounds` are why it is
+    offered now.
     """
 
     kind: str
     target: str
-    params: Mapping[str, float] = field(default_factory=dict)
+    params: Mapping[str, Any] = field(default_factory=dict)
     grounds: tuple[Condition, ...] = ()
 
 
@@ -84,8 +123,9 @@ class Expectation:
     """What will be measured after the writes: `tag` goes `direction` (below|above) `threshold`
     within `window_s`.
 
-    `confirm` are read-backs that must hold too; `rollback` undoes the writes; `relief_w` is the
-    cooling (or load) the action is expected to free, in W.
+    An empty `tag` says that nothing is measurable. `confirm` are read-backs that must hold too;
+    `rollback` undoes the writes; `relief_w` is the cooling (or load) the action is expected to
+    free, in W.
     """
 
     tag: str
@@ -123,8 +163,18 @@ class ActionKind(ABC):
     name: ClassVar[str]
     title: ClassVar[str]
     risk: ClassVar[str]
+    # Its main kind of asset, and all of them where it acts on several.
     target_kind: ClassVar[str]
+    target_kinds: ClassVar[tuple[str, ...]] = ()
     summary: ClassVar[str]
+    # The points it writes, as (kind of asset, quantity).
+    points: ClassVar[tuple[tuple[str, str], ...]] = ()
+    # How long the same target is left alone afterwards, s.
+    cool_down_s: ClassVar[float] = 0.0
+    # Made by the platform only: nobody may ask for it by name.
+    is_internal: ClassVar[bool] = False
+    # Whether its situation must carry the procedures in force.
+    needs_procedures: ClassVar[bool] = False
     # Words the heading of a procedure step must contain to instruct this action (each group: any
     # of).
     step_words: ClassVar[tuple[tuple[str, ...], ...]]
@@ -134,7 +184,7 @@ class ActionKind(ABC):
     @abstractmethod
     def schema(self, target: str, situation: Situation) -> dict[str, Any]:
         """JSON schema of the parameters for `target`; limits are the write limits of the point it
-        writes.
+        writes. Raises KeyError with the tag of a point that `target` cannot be written by.
         """
 
     @abstractmethod
@@ -149,7 +199,7 @@ class ActionKind(ABC):
         """What must be true before the first write, without the action's own grounds."""
 
     @abstractmethod
-    def writes(self, action: Action) -> list[Write]:
+    def writes(self, action: Action, situation: Situation | None = None) -> list[Write]:
         """The setpoints to write, in order."""
 
     @abstractmethod
@@ -162,6 +212,39 @@ class ActionKind(ABC):
 
         `Start standby CRAC 4`; `name` is the target asset's name.
         """
+
+    def acts_on(self, kind: str) -> bool:
+        """Whether it can act on assets of this kind."""
+        return kind in (self.target_kinds or (self.target_kind,))
+
+    def targets(self, situation: Situation) -> list[Target]:
+        """The assets of the situation that it can act on, by tag."""
+        found = []
+        for tag in sorted(situation.assets):
+            place = situation.assets[tag]
+            if not self.acts_on(place.kind) or place.hall not in ("", situation.hall):
+                continue
+            if not self.points or any(
+                f"{tag}.{quantity}" in situation.limits
+                for kind, quantity in self.points
+                if kind == place.kind
+            ):
+                found.append(Target(tag, place.name or tag))
+        return found
+
+    def risk_of(self, action: Action, situation: Situation) -> str:
+        """The risk class of one action of this kind."""
+        return self.risk
+
+    def steps(self, action: Action, situation: Situation) -> list[dict[str, Any]]:
+        """Numbered steps with holds, [{n, title, text, writes, confirm, wait_s, hold, hold_why,
+        cite}]; empty: the writes in order. Their writes, one after the other, are `writes`.
+        """
+        return []
+
+    def merit(self, action: Action, situation: Situation) -> float | None:
+        """How well it fits what is wrong, 0…1, where freed cooling is no measure of it (None)."""
+        return None
 
     def conditions(self, action: Action, situation: Situation) -> list[Condition]:
         """Preconditions followed by the grounds, each tag and operator once."""
@@ -211,26 +294,3 @@ def check_conditions(
         detail = f"{tag}: expected {expected}, actual {measured.value:g}: {verdict}"
         checked.append(Checked(tag, expected, measured.value, ok, detail))
     return checked
-
-
-def number_schema(*, name: str, tag: str, situation: Situation, description: str) -> dict[str, Any]:
-    """Schema with one required number whose limits and unit are those of point `tag`."""
-    limits = situation.limits[tag]
-    return {
-        "type": "object",
-        "additionalProperties": False,
-        "required": [name],
-        "properties": {
-            name: {
-                "type": "number",
-                "minimum": limits.low,
-                "maximum": limits.high,
-                "description": description,
-                "x-unit": limits.unit,
-                "x-point": tag,
-            }
-        },
-    }
-
-
-NO_PARAMS: dict[str, Any] = {"type": "object", "additionalProperties": False, "properties": {}}

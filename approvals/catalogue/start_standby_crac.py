@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from approvals.catalogue.base import NO_PARAMS, Action, ActionKind, Condition, Expectation, Write
+from approvals.catalogue.base import Action, Condition, Expectation
+from approvals.catalogue.command import RunCommand
 from approvals.catalogue.cooling import chilled_water, inlet_expectation
 from approvals.catalogue.situation import Situation
 
 
-class StartStandbyCrac(ActionKind):
+class StartStandbyCrac(RunCommand):
     name = "start_standby_crac"
     title = "Start standby CRAC"
     risk = "medium"
     target_kind = "crac"
+    points = (("crac", "run_cmd"),)
+    order, verb = 1.0, "Start standby"
+    cool_down_s = 60.0  # assumed: a fan may be started once a minute
     summary = "Command a stopped, fault-free CRAC to run at its present fan and supply setpoints."
     step_words = (("start",), ("standby", "stand-by"), ("crac", "unit"))
     query = "start the standby CRAC after a CRAC fault"
-
-    def schema(self, target: str, situation: Situation) -> dict[str, Any]:
-        return NO_PARAMS
 
     def candidates(self, situation: Situation) -> list[Action]:
         lost = sorted(situation.lost_units, key=lambda u: u.tag != situation.subject)
@@ -46,19 +45,11 @@ class StartStandbyCrac(ActionKind):
             *chilled_water(situation),
         ]
 
-    def writes(self, action: Action) -> list[Write]:
-        return [Write(f"{action.target}.run_cmd", 1)]
-
     def effect(self, action: Action, situation: Situation) -> Expectation:
         unit = situation.unit(action.target)
         return inlet_expectation(
             situation,
             relief_w=unit.capacity_w if unit else 0.0,
-            confirm=(
-                Condition(f"{action.target}.running", ">=", 1, "the unit reports that it runs"),
-            ),
-            rollback=(Write(f"{action.target}.run_cmd", 0),),
+            confirm=(self.reported(action),),
+            rollback=self.undo(action, situation),
         )
-
-    def sentence(self, action: Action, name: str) -> str:
-        return f"Start standby {name}"

@@ -6,12 +6,14 @@ A new one is a file beside these, a line in `DRIVERS` and its settings' schema i
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from fnmatch import fnmatchcase
+from functools import partial
 from typing import NamedTuple
 
 from django.conf import settings
 
-from approvals.drivers.base import Driver
+from approvals.drivers.base import Driver, Secret
 from approvals.drivers.modbus import ModbusDriver
 from approvals.drivers.plant import PlantDriver
 from approvals.drivers.redfish import RedfishDriver
@@ -31,12 +33,18 @@ class Bound(NamedTuple):
     is_dry_run: bool
 
 
-def driver_for(tag: str) -> Bound:
+def driver_for(tag: str, *, on_secret: Callable[[str, str], None] | None = None) -> Bound:
     """The driver of the first active binding, by priority and name, whose pattern fits the tag;
-    the demo plant's where none does."""
+    the demo plant's where none does.
+
+    `on_secret(binding, secret name)` is called before the driver reads its secret.
+    """
     for binding in DriverBinding.objects.filter(is_active=True).order_by("priority", "name"):
         if fnmatchcase(tag, binding.pattern):
-            secret = settings.DRIVER_SECRETS.get(binding.secret_name, "")
+            told = (
+                None if on_secret is None else partial(on_secret, binding.name, binding.secret_name)
+            )
+            secret = Secret(settings.DRIVER_SECRETS.get(binding.secret_name, ""), told)
             driver = DRIVERS[binding.driver](binding.settings, secret)
             return Bound(driver, binding.name, binding.is_dry_run)
     return Bound(PlantDriver({}), "", is_dry_run=False)

@@ -1,4 +1,4 @@
-"""What a driver is: it plans, writes and confirms one setpoint.
+"""What a driver is: it plans, writes and confirms one order.
 
 A driver never assumes. A write whose answer is lost is looked up or repeated with its key where the
 other side applies a key once, and otherwise reported as `maybe_applied`.
@@ -7,7 +7,7 @@ other side applies a key once, and otherwise reported as `maybe_applied`.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, NamedTuple
 
 
@@ -24,11 +24,22 @@ class DriverError(Exception):
 
 
 class Order(NamedTuple):
-    """One setpoint to write: point tag, value in the point's unit, and the idempotency key."""
+    """One setpoint to write: point tag, value in the point's unit, and the idempotency key.
+
+    `body` makes it an order that is no setpoint (a work order); `value` means nothing then. `fence`
+    counts up per asset: another side that knows it refuses an order older than one it has taken.
+    """
 
     tag: str
     value: float
     key: str
+    body: Mapping[str, Any] | None = None
+    fence: int | None = None
+
+    @property
+    def words(self) -> str:
+        """The order in messages."""
+        return f"the order {self.tag}" if self.body is not None else f"{self.tag} = {self.value:g}"
 
 
 class WriteResult(NamedTuple):
@@ -47,14 +58,44 @@ class WriteResult(NamedTuple):
     read_back: float | None = None
 
 
+class Seen(NamedTuple):
+    """What the other side tells of an order afterwards, in words too.
+
+    `applied` is None where it does not tell.
+    """
+
+    applied: bool | None
+    detail: str
+
+
+class Secret:
+    """A secret that says when it is read. Whether there is one can be asked without reading it."""
+
+    def __init__(self, value: str, on_read: Callable[[], None] | None = None) -> None:
+        self._value = value
+        self._on_read = on_read
+
+    def __bool__(self) -> bool:
+        return bool(self._value)
+
+    def __repr__(self) -> str:
+        return "Secret(set)" if self else "Secret(none)"
+
+    def read(self) -> str:
+        """The value. Whoever watches is told first; where that fails, nothing is read."""
+        if self._on_read is not None:
+            self._on_read()
+        return self._value
+
+
 class Driver(ABC):
     """One way to reach a plant, with the settings of a binding (`approvals/driver_settings.py`)."""
 
     name: ClassVar[str]
 
-    def __init__(self, settings: Mapping[str, Any], secret: str = "") -> None:
+    def __init__(self, settings: Mapping[str, Any], secret: Secret | str = "") -> None:
         self.settings = settings
-        self.secret = secret
+        self.secret = Secret(secret) if isinstance(secret, str) else secret
 
     @abstractmethod
     def plan(self, order: Order) -> list[str]:
@@ -70,7 +111,20 @@ class Driver(ABC):
         Raises DriverError with a sentence for people.
         """
 
+    def look(self, order: Order) -> Seen:
+        """Ask afterwards whether an order whose answer was lost was carried out. Writes nothing."""
+        return Seen(None, f"the driver {self.name} cannot be asked what became of {order.words}")
+
 
 def same(one: float, other: float) -> bool:
     """Whether a value read back is the one that was written (devices keep single precision)."""
     return abs(one - other) <= 1e-4 * max(1.0, abs(one), abs(other))
+
+
+def only_setpoints(order: Order, place: str) -> None:
+    """Raise DriverError for an order that is no setpoint."""
+    if order.body is not None:
+        raise DriverError(
+            f"{place} takes setpoints only, {order.words} is none; bind it to a webhook",
+            maybe_applied=False,
+        )

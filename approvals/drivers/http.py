@@ -52,7 +52,7 @@ def keyed_write(
                 problem = f"answered {answer.status_code}"
     unknown = "it may or may not have been applied" if maybe_applied else "nothing was written"
     raise DriverError(
-        f"writing {order.tag} = {order.value:g}: {where} {problem}, {ATTEMPTS} tries; {unknown}",
+        f"writing {order.words}: {where} {problem}, {ATTEMPTS} tries; {unknown}",
         maybe_applied=maybe_applied,
     )
 
@@ -76,11 +76,11 @@ def _confirmed(answer: httpx.Response, order: Order, *, where: str, attempts: in
     reason = body.get("detail") or body.get("code") or answer.reason_phrase
     if answer.is_success:
         raise DriverError(
-            f"{where} answered {answer.status_code} without confirming {order.tag} = "
-            f"{order.value:g} (no `applied: true`): it may or may not have been applied",
+            f"{where} answered {answer.status_code} without confirming {order.words} "
+            "(no `applied: true`): it may or may not have been applied",
             maybe_applied=True,
         )
     raise DriverError(
-        f"{where} refused {order.tag} = {order.value:g} with {answer.status_code}: {reason}",
+        f"{where} refused {order.words} with {answer.status_code}: {reason}",
         maybe_applied=False,
     )

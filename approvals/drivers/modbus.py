@@ -10,7 +10,7 @@ from pymodbus.client import ModbusTcpClient
 from pymodbus.exceptions import ModbusException
 from pymodbus.pdu import ModbusPDU
 
-from approvals.drivers.base import DriverError, Order
+from approvals.drivers.base import DriverError, Order, only_setpoints
 from approvals.drivers.settled import Found, Lost, SettledDriver
 
 ANSWER_S = 3.0
@@ -57,6 +57,7 @@ class ModbusDriver(SettledDriver):
             client.close()
 
     def _raw(self, order: Order) -> tuple[dict[str, Any], float]:
+        only_setpoints(order, self._place())
         point = self.settings["points"].get(order.tag)
         if point is None:
             raise DriverError(

@@ -14,7 +14,7 @@ import redfish
 from jsonpointer import JsonPointerException, resolve_pointer
 from redfish.rest.v1 import RestResponse
 
-from approvals.drivers.base import DriverError, Order
+from approvals.drivers.base import DriverError, Order, only_setpoints
 from approvals.drivers.settled import Found, Lost, SettledDriver
 
 ANSWER_S = 10.0
@@ -38,6 +38,7 @@ class RedfishDriver(SettledDriver):
         return str(self.settings["url"])
 
     def _raw(self, order: Order) -> tuple[dict[str, Any], float]:
+        only_setpoints(order, self._place())
         point = self.settings["points"].get(order.tag)
         if point is None:
             raise DriverError(
@@ -60,7 +61,7 @@ class RedfishDriver(SettledDriver):
             with redfish.redfish_client(
                 base_url=self._place(),
                 username=self.settings["username"],
-                password=self.secret,
+                password=self.secret.read(),
                 cafile=self.settings.get("ca_file"),
                 timeout=float(self.settings.get("timeout_s", ANSWER_S)),
                 max_retry=0,

@@ -11,7 +11,7 @@ from abc import abstractmethod
 from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
-from approvals.drivers.base import Driver, DriverError, Order, WriteResult, same
+from approvals.drivers.base import Driver, DriverError, Order, Seen, WriteResult, same
 
 ATTEMPTS = 3
 PAUSE_S = 0.4
@@ -90,3 +90,16 @@ class SettledDriver(Driver):
             f"{unknown}",
             maybe_applied=sent,
         )
+
+    def look(self, order: Order) -> Seen:
+        """Read the point: it holds what was ordered, or it does not."""
+        try:
+            point, raw = self._raw(order)
+            with self._connected() as link:
+                found = self._read(link, point).raw
+        except Lost as error:
+            return Seen(None, f"{self._place()} {error}")
+        except DriverError as error:
+            return Seen(None, error.detail)
+        value = self._value(point, found)
+        return Seen(same(found, raw), f"{self._place()} reads {order.tag} = {value:g}")

@@ -2,12 +2,14 @@
 
 Headers `webhook-id` (the idempotency key), `webhook-timestamp`, `webhook-signature`
 (`v1,<base64 HMAC-SHA256>`). The receiver applies an id once and answers
-`{"applied": true, "previous"?: number, "duplicate"?: bool}`.
+`{"applied": true, "previous"?: number, "duplicate"?: bool}`. `holdpoint-fence` counts up per asset:
+a receiver that remembers the newest may refuse an older one.
 """
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
 import httpx
 from standardwebhooks import Webhook
@@ -18,6 +20,7 @@ from approvals.drivers.http import keyed_write
 
 ANSWER_S = 10.0
 EVENT = "setpoint.write"
+ORDER_EVENT = "work_order.create"
 
 
 class WebhookDriver(Driver):
@@ -38,7 +41,9 @@ class WebhookDriver(Driver):
     def write(self, order: Order) -> WriteResult:
         """Sign and post; each repeat carries the same id and body with a fresh timestamp."""
         self.plan(order)
-        body, signer = _body(order), Webhook(self.secret)
+        body, signer = _body(order), Webhook(self.secret.read())
+
+        fence = {} if order.fence is None else {"holdpoint-fence": str(order.fence)}
 
         def send(client: httpx.Client) -> httpx.Response:
             now = datetime.now(UTC)
@@ -50,6 +55,7 @@ class WebhookDriver(Driver):
                     "webhook-id": order.key,
                     "webhook-timestamp": str(int(now.timestamp())),
                     "webhook-signature": signer.sign(order.key, now, body),
+                    **fence,
                 },
             )
 
@@ -63,5 +69,8 @@ class WebhookDriver(Driver):
 
 
 def _body(order: Order) -> str:
+    if order.body is not None:
+        data: dict[str, Any] = {"tag": order.tag, "body": dict(order.body)}
+        return canonical_json({"type": ORDER_EVENT, "id": order.key, "data": data})
     data = {"tag": order.tag, "value": order.value}
     return canonical_json({"type": EVENT, "id": order.key, "data": data})

@@ -22,9 +22,11 @@ class Execution(models.Model):
 
     The database accepts it only for an executing proposal whose digest was signed.
 
-    `writes`: [{tag, value, key, state: planned|sending|applied|failed, sent_at, answered_at,
-    response, error}]. `key` is the idempotency key at the plant: a repeat after a crash uses the
-    same one.
+    `writes`: [{tag, value, body?, key, state: planned|sending|applied|failed|unknown, before,
+    previous, sent_at, answered_at, response, error, confirmed, confirm_detail}]. `key` is the
+    idempotency key at the plant: a repeat after a crash uses the same one. `before` is the point's
+    reading before the claim, `previous` the plant's own word; `confirmed` is what telemetry showed
+    afterwards (None: it does not tell). Orders and keys never change (migration 0010).
     """
 
     proposal = models.OneToOneField(Proposal, on_delete=models.PROTECT, related_name="execution")
@@ -38,13 +40,23 @@ class Execution(models.Model):
         default=0, help_text="Counts the workers that took it on; an older one may write no more."
     )
     holds = models.JSONField(
-        default=list, help_text="[{step, kind, reached_at, released_by, released_at, note}]."
+        default=list,
+        help_text="[{step, kind, title, reached_at, due_at, released_by, released_at, note}].",
+    )
+    steps = models.JSONField(
+        default=list, help_text="Steps that were begun, [{n, state, since, due_at, confirm}]."
     )
     stop_requested_at = models.DateTimeField(null=True, blank=True)
     stop_requested_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
     )
     stop_reason = models.TextField(blank=True)
+    progressed_at = models.DateTimeField(
+        null=True, blank=True, help_text="When a worker or a person last moved it on."
+    )
+    confirmed_at = models.DateTimeField(
+        null=True, blank=True, help_text="When the read-back from telemetry ended."
+    )
     started_at = models.DateTimeField()
     finished_at = models.DateTimeField(null=True, blank=True)
     outcome = models.CharField(max_length=10, choices=Outcome.choices, default="", blank=True)

@@ -29,6 +29,49 @@ class PolicyVersion(models.Model):
         return f"policy {self.number}"
 
 
+class ChangeVerdict(models.TextChoices):
+    WAITING = "", "Waiting for a second person"
+    ACCEPTED = "accepted", "Accepted"
+    REFUSED = "refused", "Refused"
+    WITHDRAWN = "withdrawn", "Withdrawn"
+
+
+class PolicyChange(models.Model):
+    """A change that weakens the policy `base`, until a second person accepts or refuses it.
+
+    `weaker`: [{what, example}], why it needs one. The database refuses another's document, a second
+    decision, and acceptance by who made it.
+    """
+
+    base = models.PositiveIntegerField()
+    document = models.JSONField()
+    digest = models.CharField(max_length=64)
+    note = models.TextField()
+    weaker = models.JSONField(default=list)
+    made_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+"
+    )
+    made_at = models.DateTimeField()
+    verdict = models.CharField(max_length=10, choices=ChangeVerdict.choices, default="", blank=True)
+    decided_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
+    )
+    decided_at = models.DateTimeField(null=True, blank=True)
+    comment = models.TextField(blank=True)
+
+    class Meta:
+        ordering = ("-id",)
+        constraints = (
+            models.CheckConstraint(
+                condition=~models.Q(verdict="accepted", decided_by=models.F("made_by")),
+                name="approvals_policy_change_by_two",
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"change of policy {self.base} by {self.made_by_id}"
+
+
 class WindowKind(models.TextChoices):
     FREEZE = "freeze", "Change freeze: nothing that it covers is approved or executed"
     MAINTENANCE = "maintenance", "Maintenance: what needs a window may be executed"

@@ -12,24 +12,31 @@ from django.views.decorators.http import require_GET
 
 from approvals import selectors
 from approvals.cards import card_for
-from approvals.states import OPEN_STATES
+from approvals.queue import queue_groups
 
 
 @require_GET
 @login_required
 def queue(request: HttpRequest) -> HttpResponse:
-    """The approval queue: what waits, what is under way, what was decided lately."""
+    """The approval queue: what needs this person, what waits for others, what is under way, what
+    ended lately. Rows only; a card is fetched when it is opened.
+    """
     user = cast(AbstractUser, request.user)
-    cards = [card_for(proposal=p, user=user) for p in selectors.proposals_queue()]
+    groups, is_cut = queue_groups(user=user)
     return render(
         request,
         "approvals/queue.html",
         {
             "nav": "approvals",
-            "open_cards": [c for c in cards if c.proposal.state in OPEN_STATES],
-            "ended_cards": [c for c in cards if c.proposal.state not in OPEN_STATES],
+            "tab": "queue",
+            "groups": groups,
+            "is_cut": is_cut,
+            "waiting": sum(len(group.cards) for group in groups[:2]),
             "investigations": selectors.investigations_recent(),
             "decider": user.has_perm("approvals.decide_proposal"),
+            "hold": selectors.gate_hold_now(),
+            "can_stop_all": user.has_perm("approvals.stop_all"),
+            "can_ask": user.has_perm("approvals.add_proposal"),
         },
     )
 
@@ -37,10 +44,23 @@ def queue(request: HttpRequest) -> HttpResponse:
 @require_GET
 @login_required
 def card(request: HttpRequest, pk: int) -> HttpResponse:
-    """One card as a fragment: live updates replace the old one with it."""
+    """One card as a fragment: live updates replace the old one with it. `?open=1`: all of it."""
     proposal = get_object_or_404(selectors.proposals(), pk=pk)
     user = cast(AbstractUser, request.user)
-    return render(request, "approvals/_card.html", {"card": card_for(proposal=proposal, user=user)})
+    found = card_for(proposal=proposal, user=user, is_open=request.GET.get("open") == "1")
+    return render(request, "approvals/_card.html", {"card": found})
+
+
+@require_GET
+@login_required
+def gate(request: HttpRequest) -> HttpResponse:
+    """The banner that says whether the gate is stopped, as a fragment."""
+    user = cast(AbstractUser, request.user)
+    return render(
+        request,
+        "approvals/_gate.html",
+        {"hold": selectors.gate_hold_now(), "can_stop_all": user.has_perm("approvals.stop_all")},
+    )
 
 
 @require_GET

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 # Roles in ascending order (`ops_platform.roles`); a role may do what those before it may.
 ROLE_ORDER = ("viewer", "operator", "supervisor", "admin")
@@ -44,6 +44,37 @@ class Requirement:
         return cls(**{**values, "because": tuple(values.get("because", ()))})
 
 
+def _highest(roles: Iterable[str]) -> str:
+    return max(roles, key=ROLE_ORDER.index)
+
+
+STRICTEST: Final[Mapping[str, Callable[[Iterable[Any]], Any]]] = {
+    "signatures": max,
+    "least_role": _highest,
+    "distinct_roles": max,
+    "reason": any,
+    "reauthenticate": any,
+    "editor_may_sign": all,
+    "maintenance_only": any,
+    "approval_valid_s": min,
+    "execute_within_s": min,
+    "rollback": max,  # "propose" asks for more than "offer"
+}
+"""The strictest of several values of each field that a rule can set."""
+
+
+def stricter(stored: Requirement, present: Requirement) -> Requirement:
+    """Field by field the stricter of both: what was signed for, and what the policy says now."""
+    both = (stored, present)
+    values = {name: pick([getattr(r, name) for r in both]) for name, pick in STRICTEST.items()}
+    return replace(
+        present,
+        **values,
+        policy=max(r.policy for r in both),
+        because=tuple(dict.fromkeys((*stored.because, *present.because))),
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Subject:
     """What a policy rule is matched against. `author` is agent, person or outside."""
@@ -68,6 +99,8 @@ class Denial(NamedTuple):
 
 
 def role_of(user: Any) -> str:
-    """The highest role of an account; '' for one without any."""
+    """The highest role of an account, admin for a superuser; '' for one without any."""
+    if user.is_superuser:
+        return ROLE_ORDER[-1]
     names = {group.name for group in user.groups.all()}
     return next((role for role in reversed(ROLE_ORDER) if role in names), "")

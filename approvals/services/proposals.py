@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -13,13 +14,14 @@ from django.utils import timezone
 from jsonschema import Draft202012Validator
 
 from approvals.audit import AGENT, SYSTEM, audit_append
+from approvals.canonical import iso_utc
 from approvals.catalogue import KINDS, Action, ActionKind, check_conditions
 from approvals.catalogue.situation import Situation
 from approvals.errors import ConflictError, GateError, InvalidActionError, NotAllowedError
 from approvals.live import push_proposal
 from approvals.models import Proposal
-from approvals.policy.evaluate import requirement_for
-from approvals.policy.requirement import Subject
+from approvals.policy.evaluate import denials, requirement_for
+from approvals.policy.requirement import Denial, Subject
 from approvals.prediction import predictions_make
 from approvals.services.transitions import proposal_move
 from approvals.situations import asset_name, hall_of, situation_read
@@ -38,6 +40,12 @@ class ProposalDraft:
     evidence: list[dict[str, Any]] = field(default_factory=list)
     alarm_id: int | None = None
     prediction: dict[str, Any] = field(default_factory=dict)
+    case: dict[str, Any] = field(default_factory=dict)
+    risk: str = ""  # "": the kind's own
+    revises: Proposal | None = None
+    edited_by: AbstractUser | None = None
+    rolls_back_id: int | None = None
+    is_drill: bool = False
 
 
 def proposal_create(
@@ -47,11 +55,15 @@ def proposal_create(
     transaction).
 
     Raises ConflictError `already_open` (with the other's id) when one for the same kind and target
-    is still open.
+    is still open, and `denied` when the policy forbids to propose it now.
     """
     kind, action = KINDS[draft.action.kind], draft.action
     now = timezone.now()
-    subject = subject_of(action=action, author=author_of(requested_by), situation=situation)
+    subject = subject_of(
+        action=action, author=author_of(requested_by), situation=situation, risk=draft.risk
+    )
+    if not draft.is_drill:
+        refuse_denied(denials(subject=subject, at=now, step="propose"))
     requirement = requirement_for(subject=subject, at=now)
     proposal = Proposal(
         kind=kind.name,
@@ -65,17 +77,24 @@ def proposal_create(
         expected_effect=kind.effect(action, situation).as_dict(),
         prediction=draft.prediction,
         preconditions=[c.as_dict() for c in kind.conditions(action, situation)],
-        risk=kind.risk,
+        risk=subject.risk,
+        case=draft.case,
         blast_radius=dict(subject.blast_radius),
         requirement=requirement.as_dict(),
         requested_by_id=requested_by.pk if requested_by else None,
+        revises=draft.revises,
+        revision=draft.revises.revision + 1 if draft.revises else 1,
+        edited_by_id=draft.edited_by.pk if draft.edited_by else None,
+        rolls_back_id=draft.rolls_back_id,
+        is_drill=draft.is_drill,
         alarm_id=draft.alarm_id,
         created_at=now,
         state_changed_at=now,
         expires_at=now + timedelta(seconds=requirement.approval_valid_s),
     )
     proposal.digest = proposal.computed_digest()
-    author = requested_by.get_username() if requested_by else AGENT
+    by = draft.edited_by or requested_by
+    author = by.get_username() if by else AGENT
     try:
         with transaction.atomic():
             proposal.save(force_insert=True)
@@ -93,7 +112,7 @@ def proposal_create(
                     proposal_id=proposal.pk,
                     source=source,
                     target=target,
-                    user=requested_by,
+                    user=by,
                     actor=author,
                     note=_simulated(draft) if target == ProposalState.SIMULATED else "",
                 )
@@ -124,17 +143,38 @@ def author_of(user: AbstractUser | None) -> str:
     return "outside" if hasattr(user, "agent_access") else "person"
 
 
-def subject_of(*, action: Action, author: str, situation: Situation) -> Subject:
-    """An action as the policy sees it."""
+def subject_of(*, action: Action, author: str, situation: Situation, risk: str = "") -> Subject:
+    """An action as the policy sees it; `risk` where it is not the kind's own."""
     kind = KINDS[action.kind]
     return Subject(
         kind=kind.name,
         target=action.target,
         target_kind=kind.target_kind,
         hall=situation.hall,
-        risk=kind.risk,
+        risk=risk or kind.risk,
         author=author,
         blast_radius={},
+    )
+
+
+def refuse_denied(found: Sequence[Denial]) -> None:
+    """Raise ConflictError `denied` with every sentence, and when the last of them ends."""
+    if not found:
+        return
+    ends = [one.until for one in found]
+    raise ConflictError(
+        " ".join(one.sentence for one in found),
+        code="denied",
+        until=None if None in ends else iso_utc(max(end for end in ends if end is not None)),
+        denials=[
+            {
+                "code": one.code,
+                "sentence": one.sentence,
+                "until": iso_utc(one.until) if one.until else None,
+                "can_break_glass": one.can_break_glass,
+            }
+            for one in found
+        ],
     )
 
 
@@ -152,18 +192,7 @@ def proposal_request(
                 f"{user.get_username()} may not make proposals (needs approvals.add_proposal)"
             )
         action, situation = action_validate(kind=kind, target=target, params=params)
-        checked = check_conditions(
-            (c.as_dict() for c in KINDS[kind].conditions(action, situation)),
-            situation.values,
-            now=timezone.now(),
-        )
-        failed = [c for c in checked if not c.ok]
-        if failed:
-            raise ConflictError(
-                "; ".join(c.detail for c in failed),
-                code="precondition_failed",
-                preconditions=[c.as_dict() for c in checked],
-            )
+        refuse_unmet(action, situation)
         [predicted] = predictions_make(actions=[action], situation=situation)
         draft = ProposalDraft(action=action, rationale=rationale.strip(), prediction=predicted)
         return proposal_create(draft=draft, situation=situation, requested_by=user)
@@ -180,6 +209,22 @@ def proposal_request(
             },
         )
         raise
+
+
+def refuse_unmet(action: Action, situation: Situation) -> None:
+    """Raise ConflictError `precondition_failed` when one of the action's conditions fails now."""
+    checked = check_conditions(
+        (c.as_dict() for c in KINDS[action.kind].conditions(action, situation)),
+        situation.values,
+        now=timezone.now(),
+    )
+    failed = [c for c in checked if not c.ok]
+    if failed:
+        raise ConflictError(
+            "; ".join(c.detail for c in failed),
+            code="precondition_failed",
+            preconditions=[c.as_dict() for c in checked],
+        )
 
 
 def action_validate(*, kind: str, target: str, params: dict[str, Any]) -> tuple[Action, Situation]:

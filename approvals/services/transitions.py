@@ -13,6 +13,7 @@ from approvals.audit import SYSTEM, audit_append
 from approvals.errors import ConflictError, NotFoundError
 from approvals.live import push_proposal
 from approvals.models import Proposal, ProposalTransition
+from approvals.notify.moves import notify_move
 from approvals.states import ProposalState
 
 
@@ -55,6 +56,7 @@ def proposal_move(
             at=now,
             note=note,
         )
+        notify_move(proposal_id=proposal_id, source=source, target=target, note=note)
         audit_append(
             event=f"proposal.{target}",
             actor=actor or (user.get_username() if user else SYSTEM),
@@ -76,6 +78,15 @@ def why_not(proposal_id: int, source: str, target: str) -> ConflictError | NotFo
             code="expired",
             state=current.state,
         )
+    if current.state == ProposalState.SUPERSEDED:
+        newer = Proposal.objects.filter(revises_id=proposal_id).order_by("-pk").first()
+        if newer is not None:
+            return ConflictError(
+                f"proposal {proposal_id} was replaced by proposal {newer.pk}; decide on that one",
+                code="superseded",
+                state=current.state,
+                revision=newer.pk,
+            )
     last = ProposalTransition.objects.filter(proposal_id=proposal_id).select_related("actor").last()
     who = last.actor.get_username() if last and last.actor else SYSTEM
     return ConflictError(

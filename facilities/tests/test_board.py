@@ -121,7 +121,7 @@ def test_it_computes_cells_from_the_configuration(demo_facility: None) -> None:
     cells = {(part.key, cell.key): cell for part in read_board() for cell in part.cells}
     assert cells["network", "topology"].value.startswith("leaf–spine")
     assert cells["network", "medium"].value == "18 optic, 16 copper"
-    assert cells["data_list", "rate"].value.startswith("1,199 points")
+    assert cells["data_list", "rate"].value.startswith("1,253 points")
     assert "600 readings/s" in cells["data_list", "rate"].value
     assert cells["facility", "stability"].state is State.UNKNOWN
     AssetLink.objects.filter(kind="network").update(attributes={})
@@ -239,7 +239,7 @@ def test_it_prints_a_plan_and_measures(flow: Source) -> None:
 
 def test_it_starts_from_the_present_data_list(demo_facility: None) -> None:
     base = present()
-    assert (base.points, base.interval_s) == (1199, pytest.approx(2.0))
+    assert (base.points, base.interval_s) == (1253, pytest.approx(2.0))
 
 
 @pytest.mark.parametrize("path", PAGES)

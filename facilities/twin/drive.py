@@ -30,6 +30,7 @@ DRIVES: Final[dict[Key, DriveSpec]] = {
     ("crac", "run_cmd"): DriveSpec(1, "1", "command", "run; standby units start at 0"),
     ("crac", "fan_speed_sp_pct"): DriveSpec(70, "%", "command", "fan speed"),
     ("crac", "supply_sp_c"): DriveSpec(18, "Cel", "command", "supply air temperature"),
+    ("crac", "damper_pct"): DriveSpec(100, "%", "command", "discharge damper: throttles the fan"),
     ("cdu", "run_cmd"): DriveSpec(1, "1", "command", "run"),
     ("cdu", "supply_sp_c"): DriveSpec(32, "Cel", "command", "technology water supply"),
     ("cdu", "pump_speed_sp_pct"): DriveSpec(70, "%", "command", "pump speed"),

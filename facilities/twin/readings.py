@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .damper import throttled
 from .drive import DRIVES, Drive
 from .site import Floats, Site
 from .state import Key
@@ -92,7 +93,7 @@ def healthy(drive: Drive) -> Drive:
 def _filters(thermal: Thermal, drive: Drive, known: Mapping[Key, Floats]) -> None:
     """Filter resistance that explains the pressure drop at the measured speed.
 
-    dp = clean · r · n² / (1 + f (r - 1)), solved for r.
+    dp = clean · r · n² / (1 + f (r - 1) + d), d of the damper, solved for r.
     """
     pressure, speed = known.get(("crac", "filter_dp_pa")), known.get(("crac", "fan_speed_pct"))
     if pressure is None or speed is None:
@@ -100,7 +101,9 @@ def _filters(thermal: Thermal, drive: Drive, known: Mapping[Key, Floats]) -> Non
     c = thermal.parameters
     fan = np.where(speed > 20.0, speed * 0.01, np.nan)
     ratio = pressure / (c.filter_clean_pa * (np.asarray(c.fan_flow) * fan) ** 2)
-    resistance = ratio * (1.0 - c.filter_share) / (1.0 - np.minimum(ratio * c.filter_share, 0.9))
+    damper = throttled(drive["crac", "damper_pct"], share=c.damper_share, leak=c.damper_leak)
+    open_share = 1.0 - c.filter_share + damper
+    resistance = ratio * open_share / (1.0 - np.minimum(ratio * c.filter_share, 0.9))
     _put(drive, ("crac", "filter_resistance"), np.clip(resistance[:1], 0.2, 20.0))
 
 

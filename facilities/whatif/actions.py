@@ -25,6 +25,14 @@ ACTIONS: Final[tuple[Entry, ...]] = (
         "the supply air of {name} is set to {value:g} °C",
         default=16,
     ),
+    one(
+        "crac_damper",
+        "Set discharge damper",
+        _A,
+        ("crac", "damper_pct"),
+        "the damper of {name} goes to {value:g} %",
+        default=50,
+    ),
     one("cdu_start", "Start CDU", _A, ("cdu", "run_cmd"), "{name} is started", 1),
     one("cdu_stop", "Stop CDU", _A, ("cdu", "run_cmd"), "{name} is stopped", 0),
     one(

@@ -23,6 +23,7 @@ DRIVE_LIMITS: Final[dict[Key, Span]] = {
     ("crac", "run_cmd"): FLAG,
     ("crac", "fan_speed_sp_pct"): Span(0, 100),
     ("crac", "supply_sp_c"): Span(10, 30),
+    ("crac", "damper_pct"): Span(0, 100),
     ("cdu", "run_cmd"): FLAG,
     ("cdu", "supply_sp_c"): Span(15, 50),
     ("cdu", "pump_speed_sp_pct"): Span(0, 100),

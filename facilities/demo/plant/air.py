@@ -38,6 +38,10 @@ class AirParameters:
     filter_clean_pa: float = 150.0  # assumed, clean filter at 100 % fan speed
     filter_tau_s: float = 15.0  # assumed, how fast an injected clog grows
     filter_share: float = 0.12  # assumed share of the fan's pressure that a clean filter takes
+    damper_share: float = 0.08  # assumed share of it that the open discharge damper takes
+    damper_stroke_s: float = 5.0  # assumed: fast-acting drive, open before the fan starts
+    damper_leak: float = 0.02  # assumed free area of a closed damper, share of the open one
+    backflow: float = 0.03  # assumed: plenum air lost through the open damper of a stopped unit
     coil_j_k: float = 30_000.0  # assumed coil and casing
     room_j_k: float = 500_000.0  # hot side: 250 m3 of air is 0.3 MJ/K; the metal's part is assumed
     aisle_j_k: float = 12_000.0  # cold aisle air and floor in front of one rack, assumed
@@ -92,6 +96,7 @@ class AirState:
     inlet_c: Floats
     outlet_c: Floats
     flow_m3s: Floats
+    damper: Floats  # where the discharge damper stands, 0..1
     room_c: float = 28.0
 
 
@@ -138,6 +143,7 @@ class Air:
             inlet_c=np.full(len(racks), 20.0),
             outlet_c=np.full(len(racks), 32.0),
             flow_m3s=np.zeros(units),
+            damper=np.ones(units),
         )
         self.fan_w = np.zeros(units)
         self.coil_w = np.zeros(units)
@@ -148,6 +154,7 @@ class Air:
         dt_s: float,
         *,
         run: Flags,
+        damper_sp: Floats,
         fan_sp: Floats,
         supply_sp_c: Floats,
         fan_limit: Floats,
@@ -164,14 +171,22 @@ class Air:
         fan_reference: float,
         other_w: float,
     ) -> None:
-        """Advance by dt_s. `run` says which units are commanded, healthy and powered."""
+        """Advance by dt_s. `run` says which units are commanded, healthy and powered;
+        `damper_sp` is where each discharge damper is driven to, 0..1 (0 for a unit switched off).
+        """
         self._step_fans(dt_s, run=run, fan_sp=fan_sp, fan_limit=fan_limit)
         s, p = self.state, self.p
         s.filter_resistance += (filter_resistance - s.filter_resistance) * _share(
             dt_s, p.filter_tau_s
         )
-        # A stiffer system moves the fan along its curve: dp_total ~ flow^2 at one speed.
-        choke = 1.0 / np.sqrt(1.0 + p.filter_share * (s.filter_resistance - 1.0))
+        stroke = dt_s / p.damper_stroke_s
+        s.damper += np.clip(damper_sp - s.damper, -stroke, stroke)
+        # A stiffer system moves the fan along its curve: dp_total ~ flow^2 at one speed. The
+        # pressure drop of a damper goes with the square of its free area.
+        throttled = np.maximum(s.damper, p.damper_leak) ** -2.0 - 1.0
+        choke = 1.0 / np.sqrt(
+            1.0 + p.filter_share * (s.filter_resistance - 1.0) + p.damper_share * throttled
+        )
         crowded = 1.0 - p.crowding * (self._neighbours @ s.fan)
         worn = 1.0 - p.wear_flow * fan_wear
         s.flow_m3s = self.crac_flow_m3s * s.fan * choke * crowded * worn
@@ -261,8 +276,10 @@ class Air:
         s, p = self.state, self.p
         volume_w_k = p.rho_kg_m3 * p.cp_j_kgk
         demand_m3s = self.rack_flow_m3s * rack_fan
-        blown_m3s = s.flow_m3s * (1.0 - p.duct_leak)
-        leaked_m3s = s.flow_m3s * p.duct_leak
+        standing = s.fan < 0.05
+        lost = p.duct_leak + p.backflow * float(np.sum(s.damper[standing]))
+        blown_m3s = s.flow_m3s * (1.0 - lost)
+        leaked_m3s = s.flow_m3s * lost
         reaching_m3s = blown_m3s @ self.reach
         supplied_m3s = np.minimum(reaching_m3s, demand_m3s * (1.0 - mixing))
         recirculated_m3s = demand_m3s - supplied_m3s

@@ -123,10 +123,10 @@ class Compute:
     def _gone(self) -> Flags:
         return self._off | (self.clock_mhz <= 0)
 
-    def server_alive(self, lost: Flags, powered: Flags) -> Flags:
-        """Servers on which a job can run: powered, and every GPU there."""
+    def server_alive(self, lost: Flags, powered: Flags, up: Flags) -> Flags:
+        """Servers on which a job can run: powered, up, and every GPU there."""
         gone = np.maximum.reduceat((lost | self._off).astype(np.int8), self._first_gpu)
-        return powered[self.server_rack] & (gone == 0)
+        return powered[self.server_rack] & up & (gone == 0)
 
     def step(
         self,
@@ -138,6 +138,7 @@ class Compute:
         load_cap: Floats,
         power_limit_w: Floats,
         powered: Flags,
+        up: Flags,
         brake: Flags,
         lost: Flags,
         sink: Floats,
@@ -146,19 +147,20 @@ class Compute:
         plate_flow: float,
         surge: Floats,
     ) -> None:
-        """Advance by dt_s; ``inlet_c``, ``load_cap`` (0..1), ``powered``, ``surge`` are by rack.
+        """Advance by dt_s; ``inlet_c``, ``load_cap`` (0..1), ``powered``, ``surge`` are by rack,
+        ``up`` (not switched off or restarting) by server.
 
         ``plate_c`` is the water in the cold plates of the liquid-cooled racks, ``plate_flow`` its
         share of the rated flow; ``sink`` and ``paste`` multiply the resistances of each GPU.
         """
         p = self.p
         self._step_utilisation(dt_s, server_util=server_util)
-        on = powered[self.gpu_rack] & ~lost
+        server_on = powered[self.server_rack] & up
+        on = server_on[self.gpu_server] & ~lost
         self._step_clocks(dt_s, brake=brake[self.gpu_server], on=on)
         limit_w = np.minimum(power_limit_w, p.gpu_max_w * load_cap[self.gpu_rack])
         self._step_power(limit_w, on=on & ~self._off)
 
-        server_on = powered[self.server_rack]
         gpu_sum_w = np.add.reduceat(self.gpu_w, self._first_gpu)
         load = gpu_sum_w / (p.gpu_nominal_w * self._gpus_of_server)
         span = (inlet_c[self.server_rack] - p.fan_start_c) / (p.fan_full_c - p.fan_start_c)

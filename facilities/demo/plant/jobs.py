@@ -56,6 +56,7 @@ class Job:
     data_gb_s: float
     phase_s: float  # checkpoints are not written on the hour
     spread: NDArray[np.int64]  # the leaves that it uses, each once
+    left_out: Flags  # cordoned at its last launch: it runs without these servers
     healthy_s: float = 1.0
     lost_s: float = 0.0
     lost: int = 0
@@ -94,6 +95,7 @@ class Jobs:
                     float(a.get("data_gbps", 0.0)) / 8.0,
                     700.0 * (len(self.jobs) + 1),
                     np.unique(leaf_of[places]),
+                    np.zeros(len(places), dtype=bool),
                 )
             )
         count = len(self.jobs)
@@ -114,6 +116,8 @@ class Jobs:
         seconds: float,
         server_speed: Floats,
         server_alive: Flags,
+        in_service: Flags,
+        cordoned: Flags,
         nvlink: Floats,
         uplinks: Floats,
         weakest: Floats,
@@ -123,6 +127,9 @@ class Jobs:
 
         ``uplinks`` counts the live uplinks of each leaf, ``weakest`` is the least capacity left
         among them, 0..1. ``server_speed`` is the slowest GPU's clock over the highest one.
+        A server that is lost or not ``in_service`` makes a training job regroup without it;
+        inference gives its requests to the others. A ``cordoned`` one keeps what runs on it and is
+        left out at the job's next launch.
         """
         p = self.p
         self.server_util.fill(0.0)
@@ -130,17 +137,21 @@ class Jobs:
         hour = (seconds % 86_400.0) / 3600.0
         day = math.cos(2 * math.pi * (hour - 14.5) / 24.0)
         for place, job in enumerate(self.jobs):
-            alive = server_alive[job.servers]
+            alive = server_alive[job.servers] & in_service[job.servers]
             lost = int(len(alive) - alive.sum())
             job.lost_s = job.lost_s + dt_s if lost == job.lost and lost else 0.0
             job.lost = lost
-            speeds = server_speed[job.servers][alive]
             regrouping = job.training and lost > 0 and job.lost_s < p.regroup_s
-            if not len(speeds) or regrouping or self._relaunching(job, place, seconds):
+            launching = regrouping or self._relaunching(job, place, seconds)
+            if launching:
+                job.left_out = cordoned[job.servers].copy()
+            alive &= ~job.left_out
+            speeds = server_speed[job.servers][alive]
+            if not len(speeds) or launching:
                 self._idle(place)
                 continue
             slowest = float(speeds.min()) if job.training else float(speeds.mean())
-            fabric = float(nvlink[job.servers].min())
+            fabric = float(nvlink[job.servers][alive].min())
             compute_s, exposed_s = self._times(job, slowest, fabric, uplinks, weakest)
             noise = 1.0 + p.step_noise * float(self._rng.standard_normal())
             step_s = (compute_s + exposed_s) * noise
@@ -156,6 +167,8 @@ class Jobs:
             busy += (1.0 - busy) * surge
             # A GPU that waits for the network is not busy: the time beyond a healthy step is idle.
             busy *= min(1.0, job.healthy_s * (1.0 / max(slowest, 0.05)) / step_s)
+            if not job.training:  # the requests of servers that are gone go to the others
+                busy *= len(alive) / len(speeds)
             if job.training and self._checkpointing(job, seconds, weakest):
                 busy = p.checkpoint_util
                 self._send(job, self._write_gb_s / len(job.spread) / 2.0)

@@ -29,6 +29,7 @@ from facilities.demo.plant.water import Water, WaterParameters
 from facilities.demo.plant.weather import Climate, Weather
 
 Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
 Values = dict[tuple[str, str], Floats]
 
 #: Setpoints at first start, by kind and quantity; a list gives one value per asset.
@@ -36,6 +37,7 @@ DEFAULTS: Mapping[tuple[str, str], float | list[float]] = {
     ("crac", "fan_speed_sp_pct"): 70.0,
     ("crac", "supply_sp_c"): 18.0,
     ("crac", "run_cmd"): [1.0, 1.0, 1.0, 0.0],
+    ("crac", "damper_pct"): 100.0,
     ("rack", "load_cap_pct"): 100.0,
     ("chiller", "run_cmd"): [1.0, 0.0],
     ("chiller", "supply_sp_c"): 10.0,
@@ -45,6 +47,10 @@ DEFAULTS: Mapping[tuple[str, str], float | list[float]] = {
     ("cdu", "pump_speed_sp_pct"): 70.0,
     ("tower", "run_cmd"): 1.0,
     ("tower", "leaving_sp_c"): 24.0,
+    ("ups", "bypass"): 0.0,
+    ("server", "in_service"): 1.0,
+    ("server", "cordoned"): 0.0,
+    ("server", "reset_cmd"): 0.0,
     ("gpu", "power_limit_w"): 700.0,
     ("link", "enabled"): 1.0,
 }
@@ -52,6 +58,10 @@ DEFAULTS: Mapping[tuple[str, str], float | list[float]] = {
 LIGHTING_W = 2_500.0  # assumed: hall lighting and small loads, as heat in the hall
 PUMP_RESTART_S = 5.0  # assumed: drives restart after power returns
 LOAD_S = 60.0  # assumed: how quickly a demanded load comes up
+RESET_S = 90.0  # assumed: power cycle, firmware and operating system of a host
+
+#: Commands that the plant itself takes back; they are not put back after a restart of the plant.
+MOMENTARY = frozenset({"reset_cmd"})
 
 
 @dataclass(frozen=True)
@@ -89,6 +99,8 @@ class Plant:
         )
         self.weather = Weather(seed=seed, climate=settings.climate)
         self.moisture = Moisture()
+        self._reset_left_s: Floats = np.zeros(len(facility.of_kind("server")))
+        self._restarted: list[str] = []
         self.outside = self.weather.at(datetime.fromisoformat("2026-03-02T09:00:00+00:00"))
         self.setpoints: Values = {}
         self._place: dict[str, tuple[tuple[str, str], int]] = {}
@@ -141,6 +153,7 @@ class Plant:
             rectifier_failed=c.ups_rectifier_failed,
             battery_wear=c.ups_battery_wear,
             generator_fails=c.generator_fails,
+            bypass=self.setpoints["ups", "bypass"] > 0.5,
         )
         self._step_cooling(dt_s)
         self.moisture.step(
@@ -151,10 +164,29 @@ class Plant:
             coldest_c=float(self.water.supply_c),
         )
 
+    def take_restarted(self) -> list[str]:
+        """Servers that came back from a reset since the last call: what it cures is healed."""
+        restarted, self._restarted = self._restarted, []
+        return restarted
+
+    def _step_resets(self, dt_s: float) -> Flags:
+        """Servers that are up: a reset takes one down for RESET_S and then takes itself back."""
+        commands, left_s = self.setpoints["server", "reset_cmd"], self._reset_left_s
+        begins = (commands > 0.5) & (left_s <= 0)
+        left_s[begins] = RESET_S + dt_s
+        down = left_s > 0
+        left_s[down] -= dt_s
+        done = down & (left_s <= 0)
+        commands[done] = 0.0
+        servers = self.facility.of_kind("server")
+        self._restarted += [servers[place].tag for place in np.flatnonzero(done)]
+        return np.asarray(~down | done)
+
     def _step_work(self, dt_s: float, *, seconds: float) -> None:
         """Jobs ask, servers work, links carry."""
         c, sp, compute, network = self.conditions, self.setpoints, self.compute, self.network
         powered = self.power.rack_powered
+        up = self._step_resets(dt_s)
         network.settle(
             dt_s,
             enabled=sp["link", "enabled"],
@@ -165,7 +197,9 @@ class Plant:
             dt_s,
             seconds=seconds,
             server_speed=compute.server_speed,
-            server_alive=compute.server_alive(c.gpu_lost, powered),
+            server_alive=compute.server_alive(c.gpu_lost, powered, up),
+            in_service=sp["server", "in_service"] > 0.5,
+            cordoned=sp["server", "cordoned"] > 0.5,
             nvlink=c.server_nvlink,
             uplinks=network.uplinks,
             weakest=network.weakest,
@@ -180,6 +214,7 @@ class Plant:
             load_cap=sp["rack", "load_cap_pct"] / 100.0,
             power_limit_w=sp["gpu", "power_limit_w"],
             powered=powered,
+            up=up,
             brake=c.server_brake,
             lost=c.gpu_lost,
             sink=c.gpu_resistance,
@@ -214,6 +249,7 @@ class Plant:
         self.air.step(
             dt_s,
             run=(sp["crac", "run_cmd"] > 0.5) & ~c.crac_tripped & live,
+            damper_sp=np.where(sp["crac", "run_cmd"] > 0.5, sp["crac", "damper_pct"] / 100.0, 0.0),
             fan_sp=sp["crac", "fan_speed_sp_pct"] / 100.0,
             supply_sp_c=sp["crac", "supply_sp_c"],
             fan_limit=c.crac_fan_limit,

@@ -18,6 +18,8 @@ class PowerParameters:
     pdu_efficiency: float = 0.985  # assumed, isolation transformer
     ups_fixed_w: float = 2500.0  # assumed no-load loss of one 300 kW double-conversion UPS
     ups_efficiency: float = 0.965  # assumed proportional part
+    bypass_fixed_w: float = 400.0  # assumed: control and fans, the inverter stands by
+    bypass_efficiency: float = 0.995  # assumed, static switch and cables
     recharge_w: float = 20_000.0  # assumed charger limit of one UPS
     transfer_s: float = 3.0  # assumed, generator voltage good to transfer switch closed
     retransfer_s: float = 30.0  # assumed, utility back to transfer; generators cool down after it
@@ -71,6 +73,7 @@ class Power:
         self.fuel = 0.92
         self.mains_on_s = 1e6  # seconds since mechanical load last got power back
         self._fed = np.ones(len(ups), dtype=bool)
+        self._bypass = np.zeros(len(ups), dtype=bool)
         self._utility_lost_s = 0.0
         self._utility_back_s = 1e6
         self._cooldown_s = 0.0
@@ -124,14 +127,21 @@ class Power:
         rectifier_failed: Flags,
         battery_wear: Floats,
         generator_fails: bool,
+        bypass: Flags,
     ) -> None:
-        """Advance by dt_s with the racks' demand and the mechanical plant's demand, W."""
+        """Advance by dt_s with the racks' demand and the mechanical plant's demand, W.
+
+        A UPS on static ``bypass`` passes its input on: a failed rectifier does not matter, and its
+        battery does not help when the input goes.
+        """
         self._step_sources(
             dt_s, utility_available=utility_available, generator_fails=generator_fails
         )
         self.battery_wear = battery_wear
         self.input_good = ~input_lost & self.mains
-        fed = self.input_good & ~rectifier_failed
+        self._bypass = bypass
+        charges = self.input_good & ~rectifier_failed
+        fed = self.input_good & (bypass | ~rectifier_failed)
         self._fed = fed
         self.pdu_closed = ~breaker_open
         live = self.pdu_closed & self._ups_live()[self._pdu_ups]
@@ -142,9 +152,9 @@ class Power:
             np.bincount(self._pdu_ups, weights=self.pdu_w, minlength=2), dtype=float
         )
 
-        self.on_battery = ~fed & (self.charge > 0)
+        self.on_battery = ~fed & ~bypass & (self.charge > 0)
         drawn_w = self._drawn_w()
-        charging_w = np.where(fed & (self.charge < 1.0), self.p.recharge_w, 0.0)
+        charging_w = np.where(charges & (self.charge < 1.0), self.p.recharge_w, 0.0)
         flow_w = np.where(self.on_battery, -drawn_w, charging_w)
         self.charge = np.clip(self.charge + flow_w * dt_s / self._capacity_j, 0.0, 1.0)
         self.ups_input_w = np.where(fed, drawn_w + charging_w, 0.0)
@@ -163,14 +173,13 @@ class Power:
         return float(inputs.sum()) + (mechanical_w if self.mains else 0.0)
 
     def _drawn_w(self) -> Floats:
-        return np.where(
-            self.ups_load_w > 0,
-            self.ups_load_w / self.p.ups_efficiency + self.p.ups_fixed_w,
-            self.p.ups_fixed_w,
-        )
+        p = self.p
+        fixed_w = np.where(self._bypass, p.bypass_fixed_w, p.ups_fixed_w)
+        efficiency = np.where(self._bypass, p.bypass_efficiency, p.ups_efficiency)
+        return fixed_w + np.maximum(self.ups_load_w, 0.0) / efficiency
 
     def _ups_live(self) -> Flags:
-        return self._fed | (self.charge > 0)
+        return self._fed | (~self._bypass & (self.charge > 0))
 
     def _step_sources(self, dt_s: float, *, utility_available: bool, generator_fails: bool) -> None:
         was_live = self.mains

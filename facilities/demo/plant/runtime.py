@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from facilities.demo.plant.faults import FAULTS, GROUPS, FaultBook
+from facilities.demo.plant.orders import OrderLog, WorkOrder
 from facilities.demo.plant.outbox import Batch
-from facilities.demo.plant.physics import Plant
+from facilities.demo.plant.physics import MOMENTARY, Plant
 from facilities.demo.plant.points import FacilitySpec
 from facilities.demo.plant.sensors import Sensors
-from facilities.demo.plant.writes import Write, WriteLog
+from facilities.demo.plant.writes import Write, WriteLog, asset_of
 
 logger = logging.getLogger(__name__)
 
@@ -52,12 +53,14 @@ class Runtime:
         self._facility = facility
         self._now = now
         self._log = WriteLog(data_dir / "writes.jsonl")
+        self._orders = OrderLog(data_dir / "work-orders.jsonl")
+        self._assets = {asset.tag for asset in facility.assets}
         self._book = FaultBook(facility)
         self._elapsed_s = 0.0
         self.plant = Plant(facility, seed=seed)
         self.sensors = Sensors(facility, seed=seed + 1)
         for tag, value in self._log.last_values().items():
-            if tag in self.plant.setpoint_tags:
+            if tag in self.plant.setpoint_tags and tag.rsplit(".", 1)[1] not in MOMENTARY:
                 self.plant.write(tag, value)
         start = now()
         for second in range(-WARM_UP_S, 0):
@@ -72,6 +75,7 @@ class Runtime:
             self.plant.conditions = conditions
             self.sensors.faults = conditions.instruments
             self.plant.step(dt_s, at=self._now())
+            self._book.restarted(self.plant.take_restarted())
             self.sensors.step(dt_s, values=self.plant.values())
 
     def batch(self) -> Batch:
@@ -79,8 +83,14 @@ class Runtime:
         with self._lock:
             return Batch(ts=timestamp(self._now()), values=array("d", self.sensors.read()))
 
-    def write(self, *, tag: str, value: float, key: str) -> dict[str, Any]:
-        """Carry out a setpoint write once per key; raises RefusedError."""
+    def write(
+        self, *, tag: str, value: float, key: str, fence: int | None = None
+    ) -> dict[str, Any]:
+        """Carry out a setpoint write once per key; raises RefusedError.
+
+        ``fence`` counts the holders of a lock on the asset: one that is older than the newest that
+        wrote to it is refused, so a holder that was paused and lost its lock cannot write late.
+        """
         with self._lock:
             before = self._log.find(key)
             if before is not None:
@@ -93,12 +103,14 @@ class Runtime:
                     )
                 return self._written(before, duplicate=True)
             self._check(tag, value)
+            self._check_fence(asset_of(tag), fence)
             write = Write(
                 ts=timestamp(self._now()),
                 tag=tag,
                 value=value,
                 previous=self.plant.setpoint(tag),
                 key=key,
+                fence=fence,
             )
             self._log.append(write)
             self.plant.write(tag, value)
@@ -107,7 +119,52 @@ class Runtime:
 
     def writes(self) -> list[dict[str, Any]]:
         with self._lock:
-            return [asdict(write) for write in self._log.writes]
+            return [asdict(write) for write in self._log.entries]
+
+    def open_order(
+        self,
+        *,
+        asset: str,
+        title: str,
+        text: str,
+        priority: str,
+        due: str | None,
+        key: str,
+        fence: int | None = None,
+    ) -> dict[str, Any]:
+        """Take a work order once per key; raises RefusedError. ``fence`` as for a write."""
+        with self._lock:
+            order = WorkOrder(
+                ts=timestamp(self._now()),
+                number=self._orders.next_number,
+                asset=asset,
+                title=title,
+                text=text,
+                priority=priority,
+                due=due,
+                key=key,
+                fence=fence,
+            )
+            before = self._orders.find(key)
+            if before is not None and before.wanted != order.wanted:
+                raise RefusedError(
+                    409,
+                    "key_reused",
+                    f"key {key} already opened {before.number} “{before.title}” for "
+                    f"{before.asset}; it cannot also open “{title}” for {asset}. Use a new key.",
+                )
+            if before is not None:
+                return {"applied": True, **asdict(before), "duplicate": True}
+            if asset not in self._assets:
+                raise RefusedError(404, "unknown_asset", f"the plant has no asset {asset}")
+            self._check_fence(asset, fence)
+            self._orders.append(order)
+            logger.info("work order %s for %s: %s (key %s)", order.number, asset, title, key)
+            return {"applied": True, **asdict(order), "duplicate": False}
+
+    def orders(self) -> list[dict[str, Any]]:
+        with self._lock:
+            return [asdict(order) for order in self._orders.entries]
 
     def inject(
         self, name: str, *, severity: float | None = None, over_s: float | None = None
@@ -185,6 +242,16 @@ class Runtime:
                 "out_of_limits",
                 f"{tag}: {value:g} {point.unit} is refused, the controller takes "
                 f"{point.write_min:g} {allowed} {point.write_max:g}",
+            )
+
+    def _check_fence(self, asset: str, fence: int | None) -> None:
+        newest = max(self._log.fence(asset), self._orders.fence(asset))
+        if fence is not None and fence < newest:
+            raise RefusedError(
+                409,
+                "stale_fence",
+                f"{asset}: fence {fence} is older than {newest}, which acted on it since: "
+                "somebody else holds it now. Nothing was done.",
             )
 
     @staticmethod

@@ -199,6 +199,7 @@ def run_scenario(
         plant.conditions = book.conditions(now_s)
         sensors.faults = plant.conditions.instruments
         plant.step(STEP_S, at=scenario.start + timedelta(seconds=now_s))
+        book.restarted(plant.take_restarted())
         true = plant.values()
         sensors.step(STEP_S, values=true)
         if tick < 0:

@@ -12,10 +12,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from facilities.demo.plant.orders import order_problem
 from facilities.demo.plant.outbox import Outbox
 from facilities.demo.plant.runtime import RefusedError, Runtime
 
 MAX_KEY_CHARS = 200
+MAX_FENCE = 2**53  # JSON numbers are exact up to here
 Handler = Callable[[Request], Awaitable[Response]]
 
 
@@ -51,15 +53,12 @@ def build_app(runtime: Runtime, *, outbox: Outbox, token: str) -> Starlette:
 
     async def setpoints(request: Request) -> Response:
         body = await _json(request)
-        tag, value, key = body.get("tag"), body.get("value"), body.get("key")
-        if (
-            not isinstance(tag, str)
-            or not isinstance(key, str)
-            or not 0 < len(key) <= MAX_KEY_CHARS
-        ):
+        tag, value = body.get("tag"), body.get("value")
+        if not isinstance(tag, str):
             raise RefusedError(
                 400, "malformed", 'wanted {"tag": text, "value": number, "key": text}'
             )
+        key, fence = _key(body), _fence(body)
         if (
             isinstance(value, bool)
             or not isinstance(value, int | float)
@@ -69,11 +68,33 @@ def build_app(runtime: Runtime, *, outbox: Outbox, token: str) -> Starlette:
                 400, "malformed", f"value of {tag} is not a finite number: {value!r}"
             )
         # The write waits for the disk, so it must not hold the event loop.
-        written = await run_in_threadpool(runtime.write, tag=tag, value=float(value), key=key)
+        written = await run_in_threadpool(
+            runtime.write, tag=tag, value=float(value), key=key, fence=fence
+        )
         return JSONResponse(written)
 
     async def writes(_request: Request) -> Response:
         return JSONResponse({"writes": runtime.writes()})
+
+    async def order(request: Request) -> Response:
+        body = await _json(request)
+        key, fence, problem = _key(body), _fence(body), order_problem(body)
+        if problem:
+            raise RefusedError(400, "malformed", problem)
+        opened = await run_in_threadpool(
+            runtime.open_order,
+            asset=body["asset"],
+            title=body["title"],
+            text=body.get("text", ""),
+            priority=body.get("priority", "medium"),
+            due=body.get("due"),
+            key=key,
+            fence=fence,
+        )
+        return JSONResponse(opened)
+
+    async def orders(_request: Request) -> Response:
+        return JSONResponse({"work_orders": runtime.orders()})
 
     async def faults(_request: Request) -> Response:
         return JSONResponse({"faults": runtime.faults()})
@@ -98,12 +119,30 @@ def build_app(runtime: Runtime, *, outbox: Outbox, token: str) -> Starlette:
             Route("/state", guarded(state)),
             Route("/setpoints", guarded(setpoints), methods=["POST"]),
             Route("/writes", guarded(writes)),
+            Route("/work-orders", guarded(orders), methods=["GET"]),
+            Route("/work-orders", guarded(order), methods=["POST"]),
             Route("/faults", guarded(faults), methods=["GET"]),
             Route("/faults", guarded(inject), methods=["POST"]),
             Route("/faults", guarded(clear), methods=["DELETE"]),
             Route("/faults/{name}", guarded(clear), methods=["DELETE"]),
         ]
     )
+
+
+def _key(body: dict[str, Any]) -> str:
+    key = body.get("key")
+    if not isinstance(key, str) or not 0 < len(key) <= MAX_KEY_CHARS:
+        raise RefusedError(400, "malformed", f"key is not a text of 1 to {MAX_KEY_CHARS} characters")
+    return key
+
+
+def _fence(body: dict[str, Any]) -> int | None:
+    fence = body.get("fence")
+    if fence is None:
+        return None
+    if isinstance(fence, bool) or not isinstance(fence, int) or not 0 <= fence <= MAX_FENCE:
+        raise RefusedError(400, "malformed", f"fence is not a whole number from 0: {fence!r}")
+    return fence
 
 
 def _number(body: dict[str, Any], name: str) -> float | None:

@@ -1,64 +1,49 @@
-"""The plant's own record of setpoint writes: append-only JSON lines, on disk before the answer."""
+"""The plant's own record of setpoint writes, and the fence that keeps old workers out."""
 
-import json
-import logging
-import os
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
-logger = logging.getLogger(__name__)
+from facilities.demo.plant.journal import Journal
 
 
 @dataclass(frozen=True)
 class Write:
-    """One setpoint write that was carried out."""
+    """One setpoint write that was carried out; ``fence`` as the caller gave it, if it did."""
 
     ts: str
     tag: str
     value: float
     previous: float
     key: str
-
-
-class WriteLog:
-    """Writes in order and by key; re-read at start, so keys and setpoints survive a restart."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._writes: list[Write] = []
-        self._by_key: dict[str, Write] = {}
-        if path.exists():
-            self._load()
+    fence: int | None = None
 
     @property
-    def writes(self) -> list[Write]:
-        return list(self._writes)
+    def asset(self) -> str:
+        """The asset that was written to."""
+        return asset_of(self.tag)
 
-    def find(self, key: str) -> Write | None:
-        return self._by_key.get(key)
 
-    def append(self, write: Write) -> None:
-        """Record a write; returns when it is on disk."""
-        with self._path.open("a") as log:
-            log.write(json.dumps(asdict(write)) + "\n")
-            log.flush()
-            os.fsync(log.fileno())
-        self._remember(write)
+def asset_of(tag: str) -> str:
+    """The asset of a point's tag: all but its last part."""
+    return tag.rsplit(".", 1)[0]
+
+
+class WriteLog(Journal[Write]):
+    """Writes in order and by key; re-read at start, so keys, fences and setpoints survive."""
+
+    def __init__(self, path: Path) -> None:
+        self._fences: dict[str, int] = {}
+        super().__init__(path, of=Write)
 
     def last_values(self) -> dict[str, float]:
         """The last value written to each setpoint."""
-        return {write.tag: write.value for write in self._writes}
+        return {write.tag: write.value for write in self._entries}
 
-    def _remember(self, write: Write) -> None:
-        self._writes.append(write)
-        self._by_key[write.key] = write
+    def fence(self, asset: str) -> int:
+        """The newest fence that wrote to an asset; -1 where none did."""
+        return self._fences.get(asset, -1)
 
-    def _load(self) -> None:
-        whole, _, torn = self._path.read_bytes().rpartition(b"\n")
-        for line in whole.splitlines():
-            self._remember(Write(**json.loads(line)))
-        if torn:
-            # A crash in the middle of a write: it was never answered, so it did not happen.
-            logger.warning("%s: cut off an unfinished line: %r", self._path, torn)
-            os.truncate(self._path, len(whole) + 1 if whole else 0)
+    def _remember(self, entry: Write) -> None:
+        super()._remember(entry)
+        if entry.fence is not None:
+            self._fences[entry.asset] = max(entry.fence, self.fence(entry.asset))

@@ -58,6 +58,7 @@ class Offline:
             self.plant.conditions = conditions
             self.sensors.faults = conditions.instruments
             self.plant.step(self.step_s, at=self.start + timedelta(seconds=self.elapsed_s))
+            self.book.restarted(self.plant.take_restarted())
             self.sensors.step(self.step_s, values=self.plant.values())
             if self.elapsed_s % 2 == 0:
                 read = self.sensors.read_array()

@@ -25,7 +25,7 @@ def test_it_has_a_true_value_for_every_point(facility: FacilitySpec) -> None:
         wanted[key] = wanted.get(key, 0) + 1
     values = Plant(facility).values()
     assert {key: len(value) for key, value in values.items()} == wanted
-    assert 1_150 <= len(facility.points) <= 1_250
+    assert 1_200 <= len(facility.points) <= 1_300
 
 
 def test_it_starts_with_setpoints_inside_their_limits(facility: FacilitySpec) -> None:

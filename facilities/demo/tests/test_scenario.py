@@ -125,7 +125,7 @@ def test_it_runs_from_the_command_line(tmp_path: Path) -> None:
     path.write_text(SHORT.replace("420", "310"))
     out = StringIO()
     call_command("plant", "--scenario", str(path), "--out", str(tmp_path / "out"), stdout=out)
-    assert "78 x 1,199 readings, 2 faults" in out.getvalue()
+    assert "78 x 1,253 readings, 2 faults" in out.getvalue()
     assert (tmp_path / "out" / "truth.json").exists()
     with pytest.raises(CommandError, match="add --out"):
         call_command("plant", "--scenario", str(path))

@@ -4,8 +4,10 @@ import numpy as np
 import psychrolib
 import pytest
 
+from facilities.twin.damper import throttled
 from facilities.twin.drive import Drive
 from facilities.twin.read import multiplied, read_site
+from facilities.twin.readings import to_drive
 from facilities.twin.site import AssetRecord, LinkRecord, Site, SiteError
 from facilities.twin.thermal import ENVELOPES, Thermal, ThermalConstants, envelope_of
 from facilities.twin.thermal.envelope import outside
@@ -175,6 +177,23 @@ def test_it_loses_flow_through_a_clogged_filter():
     # 1 / sqrt(1 + 0.12·3) = 0.8575 of the flow; 150·4·(0.7·0.8575)² = 216 Pa
     assert flow[0] / flow[1] == pytest.approx(0.8575, rel=1e-3)
     assert pressure[0] == pytest.approx(216, rel=5e-3)
+
+
+def test_it_throttles_a_fan_with_its_damper():
+    """Half open, 10 % of the pressure become 40 %: 1/sqrt(1.3) = 0.877 of the flow; the filter
+    that is read back from its pressure drop is still the clean one."""
+    drive = Drive(read_site())
+    drive.set("crac-1", "damper_pct", 50.0)
+    thermal, state = _stepped(drive, 120)
+    values = thermal.values(state, drive)
+    flow = values["crac", "airflow_m3s"][0]
+    assert flow[0] / flow[1] == pytest.approx(0.877, rel=1e-3)
+    assert throttled(np.array([100.0, 50.0, 0.0]), share=0.10, leak=0.02) == pytest.approx(
+        [0.0, 0.3, 249.9]
+    )
+    told = {key: values["crac", key] for key in ("filter_dp_pa", "fan_speed_pct")}
+    to_drive(thermal, drive, {("crac", name): value for name, value in told.items()})
+    assert drive["crac", "filter_resistance"][0, :3] == pytest.approx(1.0, abs=0.01)
 
 
 def test_it_gains_little_from_a_second_pump():

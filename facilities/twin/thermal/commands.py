@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from facilities.twin.damper import throttled
 from facilities.twin.drive import DRIVES, Drive
 from facilities.twin.site import Floats
 
@@ -29,7 +30,7 @@ class Commands:
 
     crac_ready: Floats
     fan_target: Floats  # speed 0..1
-    flow_share: Floats  # of the clean system's flow, for the filter
+    flow_share: Floats  # of the clean, open system's flow, for filter and damper
     air_w_k: Floats  # CRACs' air at full speed
     fan_w: Floats  # CRACs' power at full speed
     supply_sp_c: Floats
@@ -77,7 +78,11 @@ def commands(
     mixing = mixing + drive["rack", "mixing_extra"] + c.mixing
     cdu_ready = _ready(drive, "cdu")
     # at one speed a stiffer system moves the fan along its curve: dp_total ~ flow²
-    flow_share = 1.0 / np.sqrt(1.0 + c.filter_share * (drive["crac", "filter_resistance"] - 1.0))
+    stiffer = c.filter_share * (drive["crac", "filter_resistance"] - 1.0)
+    stiffer = stiffer + throttled(
+        drive["crac", "damper_pct"], share=c.damper_share, leak=c.damper_leak
+    )
+    flow_share = 1.0 / np.sqrt(1.0 + stiffer)
     health = np.concatenate([drive["crac", "coil_ua"], drive["cdu", "exchanger_ua"]], axis=1)
     machine = np.concatenate([drive["pump", "run_cmd"], drive["chiller", "run_cmd"]], axis=1)
     capacity_w = layout.chiller_cap_w * drive["chiller", "capacity"]

@@ -66,6 +66,12 @@ class ThermalConstants(Constants):
     filter_share: float = constant(
         0.12, "assumed: a clean filter takes this share of the fan's pressure"
     )
+    damper_share: float = constant(
+        0.10, "assumed: the open discharge damper takes this share of the fan's pressure"
+    )
+    damper_leak: float = constant(
+        0.02, "assumed: free area of a closed damper over that of the open one"
+    )
     filter_clean_pa: float = constant(150.0, "assumed: clean filter at rated flow; estimated")
     # coils and exchangers
     coil_ua: float = constant(1.0, "assumed: UA over that of the rating; estimated", spread=0.08)

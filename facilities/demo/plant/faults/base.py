@@ -22,6 +22,7 @@ class Fault:
     it, instead of alarms and a procedure. ``within_s`` is the time in which the alarms come at full
     severity. ``cause`` is the asset that is broken. ``scales``: a severity of 0..1 makes sense, and
     so does development ``over_s`` seconds; without it the fault is there or not.
+    ``reset_heals``: a reset of the server that ``cause`` is part of makes it go away.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Fault:
     within_s: int = 150
     scales: bool = False
     over_s: float = 0.0
+    reset_heals: bool = False
 
 
 FAULTS: dict[str, Fault] = {}
@@ -52,12 +54,24 @@ def fault(
     within_s: int = 150,
     scales: bool = False,
     over_s: float = 0.0,
+    reset_heals: bool = False,
 ) -> Callable[[Apply], Apply]:
     """Register the decorated function as the effect of fault ``name``."""
 
     def register(apply: Apply) -> Apply:
         FAULTS[name] = Fault(
-            name, group, title, cause, alarms, procedure, apply, flags, within_s, scales, over_s
+            name,
+            group,
+            title,
+            cause,
+            alarms,
+            procedure,
+            apply,
+            flags,
+            within_s,
+            scales,
+            over_s,
+            reset_heals,
         )
         return apply
 
@@ -137,6 +151,14 @@ class FaultBook:
         else:
             self._present.pop(name, None)
         self._changed = True
+
+    def restarted(self, servers: Iterable[str]) -> None:
+        """These servers came back from a reset: what a reset heals on them is gone."""
+        for server in servers:
+            for name, present in self.present.items():
+                part = f"{present.fault.cause}-".startswith(f"{server}-")
+                if present.fault.reset_heals and part:
+                    self.clear(name)
 
     def conditions(self, now_s: float) -> Conditions:
         """Health of the equipment at a time; the same object while nothing develops."""

@@ -42,6 +42,7 @@ def _gpu_paste_decay(conditions: Conditions, facility: FacilitySpec, level: floa
     cause="srv-11-gpu-2",
     alarms=("GPU XID error",),
     procedure="EOP-GPU-02",
+    reset_heals=True,
 )
 def _gpu_xid_79(conditions: Conditions, facility: FacilitySpec, _level: float) -> None:
     gpu = index_of(facility, "gpu", "srv-11-gpu-2")
@@ -57,6 +58,7 @@ def _gpu_xid_79(conditions: Conditions, facility: FacilitySpec, _level: float) -
     alarms=("GPU XID error", "Job slowed"),
     procedure="EOP-GPU-02",
     within_s=240,
+    reset_heals=True,
 )
 def _gpu_xid_74(conditions: Conditions, facility: FacilitySpec, _level: float) -> None:
     conditions.gpu_xid[index_of(facility, "gpu", "srv-03-gpu-1")] = 74.0

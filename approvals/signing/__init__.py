@@ -1,0 +1,9 @@
+"""Proving again who signs: password, one-time code or recovery code."""
+
+from approvals.signing.reauthenticate import (
+    ReauthenticationRequiredError,
+    TooManyAttemptsError,
+    reauthenticate,
+)
+
+__all__ = ["ReauthenticationRequiredError", "TooManyAttemptsError", "reauthenticate"]
