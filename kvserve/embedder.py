@@ -1,6 +1,6 @@
-"""Sentence embeddings on CPU, in a thread of their own.
+"""Sentence embeddings on CPU, in a thread of their own (`encoder.py` computes them).
 
-sentence-transformers takes about 5 s to import, so it is loaded in the background after start.
+Loaded in the background after start: the first time, the import of torch takes about 5 s.
 """
 
 import logging
@@ -20,9 +20,6 @@ from kvserve.errors import NotReady
 log = logging.getLogger("kvserve")
 
 MICRO_BATCH = 32  # texts per forward pass
-# Up to here one core is as quick as all of them (7 ms against 5 on an idle machine), and does not
-# stall when another process holds one: with two, 5 to 300 ms were measured beside a busy core.
-ONE_CORE_TOKENS = 64
 
 
 class Embeddings(NamedTuple):
@@ -48,13 +45,14 @@ class Embedder:
     Texts are cut at the model's limit (256 word pieces for all-MiniLM-L6-v2).
     """
 
-    def __init__(self, folder: Path, *, model_name: str) -> None:
+    def __init__(self, folder: Path, *, model_name: str, graphs: Path | None = None) -> None:
+        """`graphs` is where the model's exported graph is kept; None: it is run by PyTorch."""
         self.folder = folder
+        self.graphs = graphs
         self.model_name = model_name
         self.state = LoadState.LOADING
         self.error = ""
         self.dimensions = 0
-        self._cores = 1
         self._inbox: SimpleQueue[_Job | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="kvserve-embedder", daemon=True)
 
@@ -106,17 +104,10 @@ class Embedder:
         started = time.monotonic()
         os.environ["HF_HUB_OFFLINE"] = os.environ["TRANSFORMERS_OFFLINE"] = "1"
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-        from sentence_transformers import SentenceTransformer
-        from transformers.utils import logging as transformers_logging
+        from kvserve.encoder import open_encoder
 
-        transformers_logging.disable_progress_bar()
-        logging.getLogger("sentence_transformers").setLevel(logging.WARNING)
-
-        import torch
-
-        self._cores = torch.get_num_threads()
-        self.model = SentenceTransformer(str(self.folder), device="cpu", local_files_only=True)
-        self.dimensions = len(self.model.encode("warm up", show_progress_bar=False))
+        self.encoder = open_encoder(self.folder, graphs=self.graphs)
+        self.dimensions = self.encoder.dimensions
         self.state = LoadState.READY
         log.info("embedder %s is ready after %.1f s", self.model_name, time.monotonic() - started)
 
@@ -140,13 +131,8 @@ class Embedder:
         share = max(1, MICRO_BATCH // len(jobs))
         picked = [(job, job.texts[job.done : job.done + share]) for job in list(jobs)[:MICRO_BATCH]]
         texts = [text for _, part in picked for text in part]
-        limit = self.model.max_seq_length
-        counts = [
-            len(ids)
-            for ids in self.model.tokenizer(texts, truncation=True, max_length=limit)["input_ids"]
-        ]
-        self._use_cores(sum(counts))
-        vectors = self.model.encode(texts, batch_size=len(texts), show_progress_bar=False)
+        counts = self.encoder.counts(texts)
+        vectors = self.encoder.encode(texts)
         at = 0
         for job, part in picked:
             job.parts.append(vectors[at : at + len(part)])
@@ -157,14 +143,6 @@ class Embedder:
                 jobs.remove(job)
                 _finish(job)
         jobs.rotate(-len(picked))
-
-    def _use_cores(self, tokens: int) -> None:
-        """As many threads as a batch of that many tokens is worth."""
-        import torch
-
-        wanted = 1 if tokens <= ONE_CORE_TOKENS else self._cores
-        if torch.get_num_threads() != wanted:
-            torch.set_num_threads(wanted)
 
     def _refuse_rest(self, jobs: deque[_Job]) -> None:
         while not self._inbox.empty():

@@ -54,7 +54,8 @@ class Embedders:
         self._loaded.pop(name, None)
         while len(self._loaded) >= MAX_LOADED:
             self._loaded.pop(next(iter(self._loaded))).stop()
-        embedder = Embedder(path, model_name=name)
+        graphs = self.default.graphs if self.default else None
+        embedder = Embedder(path, model_name=name, graphs=graphs)
         embedder.start()
         self._loaded[name] = embedder
         return embedder

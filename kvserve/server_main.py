@@ -63,9 +63,11 @@ def _new_service(options: argparse.Namespace, models_dir: Path) -> "Service":
     from kvserve.embedder import Embedder
     from kvserve.engine.engine import Engine
 
-    embedder = None
+    embedder, graphs = None, models_dir.parent / "graphs"
     if options.embedder != "none":
-        embedder = Embedder(model_store.bundled_embedder(), model_name=options.embedder)
+        embedder = Embedder(
+            model_store.bundled_embedder(), model_name=options.embedder, graphs=graphs
+        )
     path, name = _model(options, models_dir)
     options.disk_tier_dir = options.disk_tier_dir or models_dir.parent / "kvcache"
     return Service(
