@@ -46,6 +46,8 @@ class ProposalAdmin(EvidenceAdmin):
     list_filter = ("state", "risk", "kind")
     list_select_related = ("requested_by",)
     search_fields = ("title", "target", "digest")
+    # A drill looks like any other here, too.
+    exclude = ("is_drill",)
 
 
 @admin.register(ProposalTransition)
@@ -166,4 +168,8 @@ class AgentAccessAdmin(ModelAdmin):
             agent_revoke(access=access, user=request.user)
 
 
+from approvals import admin_execution  # noqa: E402, F401  (registers)
 from approvals import admin_notify  # noqa: E402, F401  (registers)
+from approvals import admin_policy  # noqa: E402, F401  (registers)
+from approvals import admin_signing  # noqa: E402, F401  (registers)
+from approvals import admin_team  # noqa: E402, F401  (registers)

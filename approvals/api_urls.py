@@ -2,9 +2,26 @@
 
 from django.urls import path
 
-from approvals.api import audit, notify, policy, views, windows
+from approvals.api import (
+    actions,
+    agent,
+    audit,
+    break_glass,
+    execution,
+    handover,
+    notify,
+    policy,
+    signing,
+    team,
+    views,
+    windows,
+)
 
 urlpatterns = [
+    path("investigations/", agent.InvestigationListView.as_view(), name="investigation-list"),
+    path(
+        "investigations/<int:pk>/", agent.InvestigationView.as_view(), name="investigation-detail"
+    ),
     path("notifications/rules", notify.RuleListView.as_view(), name="notification-rules"),
     path("notifications/rules/<int:pk>", notify.RuleView.as_view(), name="notification-rule"),
     path(
@@ -26,9 +43,7 @@ urlpatterns = [
     path("proposals/<int:pk>/reject", views.RejectView.as_view(), name="proposal-reject"),
     path("policy", policy.PolicyView.as_view(), name="policy"),
     path("policy/versions", policy.PolicyVersionListView.as_view(), name="policy-versions"),
-    path(
-        "policy/versions/<int:number>", policy.PolicyVersionView.as_view(), name="policy-version"
-    ),
+    path("policy/versions/<int:number>", policy.PolicyVersionView.as_view(), name="policy-version"),
     path(
         "policy/versions/<int:number>/restore",
         policy.PolicyRestoreView.as_view(),
@@ -50,7 +65,44 @@ urlpatterns = [
         name="policy-window-cancel",
     ),
     path("policy/calendar", windows.CalendarView.as_view(), name="policy-calendar"),
-    path("actions/", views.ActionListView.as_view(), name="action-list"),
+    path("proposals/<int:pk>/stop", execution.StopView.as_view(), name="proposal-stop"),
+    path("proposals/<int:pk>/settle", execution.SettleView.as_view(), name="proposal-settle"),
+    path(
+        "proposals/<int:pk>/holds/<str:step>/release",
+        execution.ReleaseView.as_view(),
+        name="proposal-hold-release",
+    ),
+    path("gate/hold", execution.GateHoldView.as_view(), name="gate-hold"),
+    path("break-glass/", break_glass.BreakGlassListView.as_view(), name="break-glass-list"),
+    path(
+        "break-glass/<int:pk>/review",
+        break_glass.BreakGlassReviewView.as_view(),
+        name="break-glass-review",
+    ),
+    path("security/totp", signing.SecurityView.as_view(), name="security-totp"),
+    path(
+        "security/totp/recovery-codes",
+        signing.RecoveryCodesView.as_view(),
+        name="security-totp-recovery-codes",
+    ),
+    path(
+        "security/totp/<int:pk>/confirm",
+        signing.DeviceConfirmView.as_view(),
+        name="security-totp-confirm",
+    ),
+    path(
+        "security/totp/<int:pk>/remove",
+        signing.DeviceRemoveView.as_view(),
+        name="security-totp-remove",
+    ),
+    path("proposals/<int:pk>/looks", team.LookView.as_view(), name="proposal-looks"),
+    path("proposals/<int:pk>/rollback", team.RollbackView.as_view(), name="proposal-rollback"),
+    path("team/", team.TeamView.as_view(), name="team"),
+    path("handover/", handover.HandoverListView.as_view(), name="handover-list"),
+    path("handover/now", handover.HandoverNowView.as_view(), name="handover-now"),
+    path("handover/<int:pk>/take", handover.HandoverTakeView.as_view(), name="handover-take"),
+    path("handover/<int:pk>/export", handover.HandoverExportView.as_view(), name="handover-export"),
+    path("actions/", actions.ActionListView.as_view(), name="action-list"),
     path("audit/", audit.AuditListView.as_view(), name="audit-list"),
     path("audit/anchors", audit.AuditAnchorsView.as_view(), name="audit-anchors"),
     path("audit/export", audit.AuditExportView.as_view(), name="audit-export"),

@@ -13,6 +13,7 @@ from typing import Any
 from django.db import connection, transaction
 from django.utils import timezone
 
+from approvals.canonical import storable
 from approvals.chain import GENESIS, Anchor, AuditVerdict, Link, walk
 from approvals.models import AuditAnchor, AuditEntry
 
@@ -38,10 +39,10 @@ def audit_append(
         entry = AuditEntry(
             seq=last[0] + 1 if last else 1,
             at=timezone.now(),
-            actor=actor[:150],
+            actor=storable(actor)[:150],
             event=event,
-            object=obj,
-            payload=payload or {},
+            object=storable(obj),
+            payload=storable(payload or {}),
             prev_hash=last[1] if last else GENESIS,
         )
         entry.hash = entry.computed_hash()

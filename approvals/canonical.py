@@ -30,6 +30,19 @@ def digest_of(payload: Any) -> str:
     return sha256_hex(canonical_json(payload))
 
 
+def storable(value: Any) -> Any:
+    """`value` with what PostgreSQL's text cannot hold (NUL, lone surrogates) as U+FFFD: words of
+    strangers go into the audit trail whatever they are.
+    """
+    if isinstance(value, str):
+        return value.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
+    if isinstance(value, dict):
+        return {storable(str(key)): storable(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [storable(item) for item in value]
+    return value
+
+
 def iso_utc(moment: datetime) -> str:
     """ISO-8601 in UTC with six decimals always, e.g. `2026-03-01T12:00:00.000000Z`.
 

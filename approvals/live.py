@@ -9,13 +9,20 @@ from asgiref.sync import async_to_sync
 from channels.layers import get_channel_layer
 from django.db import transaction
 
+from approvals.states import ProposalState
+
 log = logging.getLogger(__name__)
 
 GROUP = "approvals"
 
 
 def push_proposal(*, proposal_id: int, event: str) -> None:
-    """Tell every open approvals page, once the caller's transaction has committed."""
+    """Tell every open approvals page, once the caller's transaction has committed.
+
+    A proposal that is being made is no news before it waits for people.
+    """
+    if event in (ProposalState.DRAFT, ProposalState.SIMULATED):
+        return
     transaction.on_commit(
         lambda: _tell({"type": "approvals.proposal", "event": event, "id": proposal_id})
     )

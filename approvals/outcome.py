@@ -23,7 +23,10 @@ from approvals.templatetags.gate import number, unit
 from rag.growth.reports import plain, references_known, report_submit
 
 S = ProposalState
-CLOSED = (S.REJECTED, S.EXPIRED, S.FAILED, S.VERIFIED, S.NO_EFFECT)
+CLOSED = (
+    S.REJECTED, S.EXPIRED, S.SUPERSEDED, S.FAILED, S.VERIFIED, S.NO_EFFECT, S.CANNOT_TELL,
+    S.ROLLED_BACK,
+)  # fmt: skip
 # A proposal that was closed longer ago gets no report any more (assumed: nobody would release it).
 LOOK_BACK = timedelta(days=30)
 
@@ -33,16 +36,22 @@ _ENDED = {
     S.FAILED: "failed",
     S.VERIFIED: "effect verified",
     S.NO_EFFECT: "no effect",
+    S.SUPERSEDED: "replaced",
+    S.UNKNOWN: "outcome unknown",
+    S.CANNOT_TELL: "effect cannot be told",
+    S.ROLLED_BACK: "rolled back",
 }
 
 
 def outcomes_submit() -> int:
-    """Write the reports of closed proposals that have none yet. Returns how many."""
+    """Write the reports of closed proposals that have none yet. Returns how many. Drills are no
+    experience: they get none.
+    """
     closed = {
-        reference_of(pk): pk
-        for pk in Proposal.objects.filter(
-            state__in=CLOSED, state_changed_at__gt=timezone.now() - LOOK_BACK
-        ).values_list("pk", flat=True)
+        reference_of(pk, state): pk
+        for pk, state in Proposal.objects.filter(
+            state__in=CLOSED, is_drill=False, state_changed_at__gt=timezone.now() - LOOK_BACK
+        ).values_list("pk", "state")
     }
     missing = closed.keys() - references_known(closed)
     for proposal in proposals().filter(pk__in=[closed[name] for name in missing]).order_by("pk"):
@@ -53,7 +62,7 @@ def outcomes_submit() -> int:
 def outcome_submit(*, proposal: Proposal) -> None:
     """Hand one closed proposal's report to the knowledge base."""
     report_submit(
-        reference=reference_of(proposal.pk),
+        reference=reference_of(proposal.pk, proposal.state),
         title=f"Outcome: {proposal.title} ({_ENDED[S(proposal.state)]})",
         body=outcome_body(proposal=proposal),
         facts=outcome_facts(proposal=proposal),
@@ -61,9 +70,11 @@ def outcome_submit(*, proposal: Proposal) -> None:
     )
 
 
-def reference_of(proposal_id: int) -> str:
-    """What the report of a proposal is called."""
-    return f"proposal-{proposal_id}"
+def reference_of(proposal_id: int, state: str = "") -> str:
+    """What the report of a proposal is called. What is rolled back after its verdict gets a second
+    report: the first may be released already.
+    """
+    return f"proposal-{proposal_id}" + ("-rolled-back" if state == S.ROLLED_BACK else "")
 
 
 def outcome_facts(*, proposal: Proposal) -> dict[str, Any]:
@@ -101,6 +112,10 @@ def outcome_facts(*, proposal: Proposal) -> dict[str, Any]:
         "before": effect.before if effect else None,
         "after": effect.after if effect else None,
         "worst": effect.peak if effect else None,
+        "estimate": effect.estimate if effect else None,
+        "interval": [effect.estimate_low, effect.estimate_high] if effect else None,
+        "rolls_back": proposal.rolls_back_id,
+        "revises": proposal.revises_id,
         "seconds": seconds,
         "predicted": list(predicted) if predicted else None,
         "closed_at": _time(proposal.state_changed_at),
@@ -180,6 +195,9 @@ def _decided(proposal: Proposal) -> str:
         verdict = decision.get_verdict_display().lower()
         line = f"- {verdict.capitalize()} by {decision.user.get_username()} at {_time(decision.at)}"
         lines.append(f"{line}: “{plain(decision.reason)}”" if decision.reason else f"{line}.")
+    if proposal.state == S.SUPERSEDED:
+        new = next(iter(proposal.revisions.all()), None)
+        lines.append(f"- Replaced by proposal {new.pk}." if new else "- It was replaced.")
     if proposal.state == S.EXPIRED:
         lines.append(f"- Nobody decided before it expired at {_time(proposal.expires_at)}.")
     return "\n".join(lines) or "No decision was recorded."
@@ -195,6 +213,9 @@ def _done(proposal: Proposal) -> str:
         + (f", {plain(write['error'])}" if write.get("error") else "")
         for write in execution.writes
     ]
+    undone = next((t.note for t in proposal.transitions.all() if t.to_state == S.ROLLED_BACK), "")
+    if undone:
+        lines.append(f"- Rolled back: {plain(undone)}.")
     return "\n".join([*lines, "", plain(execution.detail)]).strip()
 
 
@@ -202,6 +223,8 @@ def _measured(proposal: Proposal) -> str:
     effect = getattr(proposal, "effect", None)
     if effect is None or not effect.verdict:
         return "Nothing was measured, because nothing was written."
+    if not effect.tag:
+        return plain(effect.detail)
     goal = f"{effect.direction} {_value(effect.threshold, effect.unit)}"
     lines = [
         f"`{effect.tag}` should go {goal} within {effect.window_s:.0f} s. "
@@ -211,6 +234,13 @@ def _measured(proposal: Proposal) -> str:
         + (f", {_seconds(effect):.0f} s after the write" if effect.measured_at else ""),
         f"- Worst in between: {_value(effect.peak, effect.unit)}",
     ]
+    if effect.estimate is not None:
+        shown = {"Cel": "K"}.get(effect.unit, unit(effect.unit))
+        low, high = number(effect.estimate_low), number(effect.estimate_high)
+        lines.append(
+            f"- By the writes, measured less control: {number(effect.estimate)} {shown}".rstrip()
+            + f" (90 % interval {low} to {high})"
+        )
     return "\n".join([lines[0], "", *lines[1:], "", plain(effect.detail)])
 
 

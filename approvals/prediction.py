@@ -13,7 +13,6 @@ import numpy as np
 
 from approvals.catalogue import KINDS, Action
 from approvals.catalogue.situation import Situation
-from approvals.situations import asset_name
 
 log = logging.getLogger(__name__)
 
@@ -46,24 +45,46 @@ def predictions_make(*, actions: Sequence[Action], situation: Situation) -> list
 
 
 def _predicted(actions: Sequence[Action], situation: Situation) -> list[dict[str, Any]]:
+    """Those that the twin has drives for, all from one run; the others say what it lacks."""
     from facilities.whatif.predict import Candidate, predict
 
     effects = [KINDS[action.kind].effect(action, situation) for action in actions]
+    problems = [
+        _not_modelled(action, effect.tag, situation)
+        for action, effect in zip(actions, effects, strict=True)
+    ]
+    asked = [k for k, problem in enumerate(problems) if not problem]
+    made: list[dict[str, Any]] = [{"problem": problem} for problem in problems]
+    if not asked:
+        return made
     answer = predict(
         [
             Candidate(
-                KINDS[action.kind].sentence(action, asset_name(action.target)),
-                {write.tag: write.value for write in KINDS[action.kind].writes(action)},
+                KINDS[actions[k].kind].sentence(actions[k], situation.name(actions[k].target)),
+                {w.tag: w.value for w in KINDS[actions[k].kind].writes(actions[k], situation)},
             )
-            for action in actions
+            for k in asked
         ],
-        tags=[effect.tag for effect in effects],
+        tags=[effects[k].tag for k in asked],
         duration_s=max(LEAST_HORIZON_S, 2 * situation.window_s),
     )
-    return [
-        _one(answer, number, effect.tag, effect.window_s)
-        for number, effect in enumerate(effects, start=1)
-    ]
+    for number, k in enumerate(asked, start=1):
+        made[k] = _one(answer, number, effects[k].tag, effects[k].window_s)
+    return made
+
+
+def _not_modelled(action: Action, tag: str, situation: Situation) -> str:
+    """Why the twin has nothing to say of an action; "" where it can be asked."""
+    from facilities.twin.drive import DRIVES
+
+    writes = KINDS[action.kind].writes(action, situation)
+    for write in writes:
+        asset, _, quantity = write.tag.rpartition(".")
+        if write.body is not None or (situation.kind_of(asset), quantity) not in DRIVES:
+            return f"The twin does not model this: it has no drive for {write.tag}."
+    if not writes:
+        return "Nothing is written, so there is nothing to predict."
+    return "" if tag else "The twin does not model this: no point tells of the effect."
 
 
 def _one(answer: Mapping[str, Any], number: int, tag: str, window_s: float) -> dict[str, Any]:

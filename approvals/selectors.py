@@ -8,8 +8,9 @@ from typing import Any
 from django.db.models import Case, IntegerField, Q, QuerySet, TextField, Value, When
 from django.db.models.functions import Cast
 
-from approvals.catalogue import KINDS
-from approvals.models import AuditEntry, Investigation, Proposal
+from approvals.catalogue import KINDS, ActionKind
+from approvals.errors import InvalidActionError
+from approvals.models import AuditEntry, Execution, GateHold, Investigation, Proposal
 from approvals.situations import situation_read
 from approvals.states import OPEN_STATES, ProposalState
 from facilities.models import Asset, Hall
@@ -47,7 +48,7 @@ def pending_count() -> int:
 
 def open_proposal_in_hall(*, hall: str) -> Proposal | None:
     """The proposal that is open for an asset of this hall, if any (oldest first)."""
-    open_ones = list(Proposal.objects.filter(state__in=OPEN_STATES).order_by("pk"))
+    open_ones = list(Proposal.objects.filter(state__in=OPEN_STATES, is_drill=False).order_by("pk"))
     if not open_ones:
         return None
     inside = set(
@@ -58,11 +59,16 @@ def open_proposal_in_hall(*, hall: str) -> Proposal | None:
     return next((p for p in open_ones if p.target in inside), None)
 
 
+def investigations() -> QuerySet[Investigation]:
+    """All that the agent looked at, newest first, without the records: a fixed number of queries."""
+    return Investigation.objects.select_related(
+        "alarm__point__asset", "alarm__rule", "proposal", "asked_by"
+    ).defer("record")
+
+
 def investigations_recent(*, limit: int = 8) -> QuerySet[Investigation]:
     """Latest investigations, newest first."""
-    return Investigation.objects.select_related("alarm__point__asset", "alarm__rule", "proposal")[
-        :limit
-    ]
+    return investigations()[:limit]
 
 
 def audit_of(*, obj: str) -> QuerySet[AuditEntry]:
@@ -105,17 +111,13 @@ def audit_search(
 
 def investigation_summary(*, investigation_id: int) -> dict[str, Any] | None:
     """One investigation as the live feed shows it; None when it is gone."""
-    found = (
-        Investigation.objects.select_related("alarm__point__asset", "alarm__rule")
-        .filter(pk=investigation_id)
-        .first()
-    )
+    found = investigations().filter(pk=investigation_id).first()
     if found is None:
         return None
     return {
         "id": found.pk,
         "alarm": found.alarm_id,
-        "subject": f"{found.alarm.point.asset.name}: {found.alarm.rule.name}",
+        "subject": found.title,
         "outcome": found.outcome,
         "conclusion": found.conclusion,
         "with_model": found.with_model,
@@ -123,35 +125,51 @@ def investigation_summary(*, investigation_id: int) -> dict[str, Any] | None:
     }
 
 
-def action_list() -> list[dict[str, Any]]:
+def action_list(*, kind: str = "", target: str = "") -> list[dict[str, Any]]:
     """The catalogue with a parameter schema for each asset it can act on; a fixed number of queries
-    per hall.
+    per hall. `kind` and `target` narrow it. What only the platform makes is left out.
     """
-    actions: list[dict[str, Any]] = [
-        {"name": k.name, "title": k.title, "risk": k.risk, "summary": k.summary, "targets": []}
-        for k in KINDS.values()
-    ]
+    kinds = [k for k in KINDS.values() if not k.is_internal and kind in ("", k.name)]
+    actions = {k.name: _action(k) for k in kinds}
+    seen: set[tuple[str, str]] = set()
     for hall in Hall.objects.order_by("slug").values_list("slug", flat=True):
-        situation = situation_read(hall=hall)
-        for entry in actions:
-            kind = KINDS[entry["name"]]
-            names = {
-                u.tag: u.name
-                for u in (situation.units if kind.target_kind == "crac" else situation.racks)
-            }
-            for tag, name in names.items():
-                try:
-                    schema = kind.schema(tag, situation)
-                except KeyError:  # no such writable point on this asset
+        situation = situation_read(hall=hall, procedures=any(k.needs_procedures for k in kinds))
+        for chosen in kinds:
+            for tag, name in chosen.targets(situation):
+                if target not in ("", tag) or (chosen.name, tag) in seen:
                     continue
-                entry["targets"].append({"tag": tag, "name": name, "schema": schema})
-    return actions
+                try:
+                    schema = chosen.schema(tag, situation)
+                except (KeyError, InvalidActionError):  # nothing writable, or no procedure
+                    continue
+                seen.add((chosen.name, tag))
+                actions[chosen.name]["targets"].append({"tag": tag, "name": name, "schema": schema})
+    return list(actions.values())
+
+
+def _action(kind: ActionKind) -> dict[str, Any]:
+    return {
+        "name": kind.name,
+        "title": kind.title,
+        "risk": kind.risk,
+        "summary": kind.summary,
+        "target_kinds": list(kind.target_kinds or (kind.target_kind,)),
+        "cool_down_s": kind.cool_down_s,
+        "targets": [],
+    }
 
 
 def investigations_of(*, proposal_id: int) -> QuerySet[Investigation]:
     """Investigations that led to a proposal or were attached to it, in the order they were made."""
-    return (
-        Investigation.objects.filter(proposal_id=proposal_id)
-        .select_related("alarm__point__asset", "alarm__rule")
-        .order_by("started_at")
-    )
+    return investigations().filter(proposal_id=proposal_id).order_by("started_at")
+
+
+def gate_hold_now() -> GateHold | None:
+    """The hold of the whole gate, if there is one; who made it is selected."""
+    return GateHold.objects.filter(lifted_at=None).select_related("made_by", "lifted_by").first()
+
+
+def writes_under_way() -> list[int]:
+    """Proposals with a write that is on its way now; nobody can call it back."""
+    sending = Execution.objects.filter(finished_at=None, writes__contains=[{"state": "sending"}])
+    return list(sending.order_by("proposal_id").values_list("proposal_id", flat=True))

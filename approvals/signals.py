@@ -9,8 +9,8 @@ from django.contrib.auth.signals import user_logged_in, user_logged_out, user_lo
 from django.dispatch import receiver
 from django.http import HttpRequest
 
-from approvals.audit import audit_append
-from facilities.signals import alarm_acknowledged, alarm_raised
+from approvals.audit import SYSTEM, audit_append
+from facilities.signals import alarm_acknowledged, alarm_raised, source_token_changed
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +37,16 @@ def audit_acknowledge(
         actor=actor,
         obj=f"alarm:{alarm_id}",
         payload={"point": tag, "note": note},
+    )
+
+
+@receiver(source_token_changed, dispatch_uid="approvals.audit_source_token")
+def audit_source_token(
+    sender: Any, *, name: str, what: str, actor: str, facts: dict[str, Any], **_: Any
+) -> None:
+    """In the transaction that changes the token: without its entry there is no token."""
+    audit_append(
+        event=f"source.token_{what}", actor=actor or SYSTEM, obj=f"source:{name}", payload=facts
     )
 
 

@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import Any
 
 from celery import shared_task
+from django.conf import settings
 from django.utils import timezone
 
 from approvals.models import Effect, Proposal
@@ -32,11 +33,41 @@ BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     "approvals-reconcile": {"task": "approvals.tasks.reconcile_unknown", "schedule": 10.0},
     "approvals-confirm": {"task": "approvals.tasks.confirm_written", "schedule": 3.0},
     "approvals-investigate": {"task": "approvals.tasks.investigate_open_alarms", "schedule": 10.0},
+    **(
+        {
+            "approvals-patrol": {
+                "task": "approvals.tasks.agent_patrol",
+                "schedule": float(settings.AGENT_PATROL_S),
+            }
+        }
+        if settings.AGENT_PATROL_S > 0
+        else {}
+    ),
     "approvals-anchor": {"task": "approvals.tasks.anchor_audit", "schedule": 900.0},
+    "approvals-rollbacks": {"task": "approvals.tasks.propose_rollbacks", "schedule": 15.0},
+    "approvals-drill": {"task": "approvals.tasks.plant_drill", "schedule": 600.0},
     "approvals-outcomes": {"task": "approvals.tasks.report_outcomes", "schedule": 15.0},
     "approvals-notify": {"task": "approvals.tasks.send_notifications", "schedule": 5.0},
     "approvals-remind": {"task": "approvals.tasks.remind_of_expiry", "schedule": 15.0},
+    "approvals-emergencies": {"task": "approvals.tasks.remind_of_emergencies", "schedule": 60.0},
+    "approvals-token-uses": {"task": "approvals.tasks.audit_token_uses", "schedule": 300.0},
 }
+
+
+@shared_task
+def remind_of_emergencies() -> int:
+    """Tell of emergency approvals whose reviews are late."""
+    from approvals.services.break_glass import break_glass_remind
+
+    return break_glass_remind()
+
+
+@shared_task
+def audit_token_uses() -> int:
+    """Note in the trail which sources pushed with their token today."""
+    from approvals.token_uses import token_uses_note
+
+    return token_uses_note()
 
 
 @shared_task(acks_late=True, reject_on_worker_lost=True)
@@ -115,11 +146,30 @@ def investigate_open_alarms() -> int:
     again.
     """
     from approvals.agent import alarms_to_investigate
+    from approvals.agent.patrol import requests_waiting
 
-    waiting = alarms_to_investigate()
+    waiting, asked = alarms_to_investigate(), requests_waiting()
     for alarm_id in waiting:
         investigate_alarm.delay(alarm_id)
-    return len(waiting)
+    for investigation_id in asked:
+        answer_investigation.delay(investigation_id)
+    return len(waiting) + len(asked)
+
+
+@shared_task(acks_late=True, reject_on_worker_lost=True)
+def answer_investigation(investigation_id: int) -> str:
+    """Carry out a look that a person asked for, once."""
+    from approvals.agent import investigation_answer
+
+    return investigation_answer(investigation_id=investigation_id)
+
+
+@shared_task
+def agent_patrol() -> dict[str, Any]:
+    """The agent's scheduled look at what is conspicuous without an alarm."""
+    from approvals.agent import patrol
+
+    return patrol()
 
 
 @shared_task
@@ -152,3 +202,19 @@ def remind_of_expiry() -> int:
     from approvals.notify.moves import remind_expiring
 
     return remind_expiring()
+
+
+@shared_task
+def propose_rollbacks() -> int:
+    """Put up for undoing what failed or had no effect, where the policy asks for that."""
+    from approvals.services.rollback import rollbacks_propose
+
+    return rollbacks_propose()
+
+
+@shared_task
+def plant_drill() -> int:
+    """Now and then, where the policy wants it: a proposal that is known to be bad."""
+    from approvals.honesty.planting import drill_maybe
+
+    return int(drill_maybe() is not None)

@@ -93,7 +93,9 @@ def sources(request: HttpRequest) -> HttpResponse:
         name = request.POST.get("name", "").strip()
         try:
             context["issued"] = source_create(
-                name=name, auto_register=bool(request.POST.get("auto_register"))
+                name=name,
+                auto_register=bool(request.POST.get("auto_register")),
+                by=request.user.get_username(),
             )
         except SourceExists as error:
             context |= {"problem": str(error), "name": name}
@@ -204,10 +206,14 @@ def source_token(request: HttpRequest, pk: int) -> HttpResponse:
     """Rotate (the new token is on this answer and nowhere else) or revoke."""
     found = get_object_or_404(Source, pk=pk)
     if request.POST.get("action") == "revoke":
-        source_revoke(source_id=pk)
+        source_revoke(source_id=pk, by=request.user.get_username())
         messages.success(request, f"{found.name} is switched off and its token is worthless.")
         return redirect("facilities:source", pk)
-    issued = source_rotate(source_id=pk, expires_at=found.expires_at if not found.expired else None)
+    issued = source_rotate(
+        source_id=pk,
+        expires_at=found.expires_at if not found.expired else None,
+        by=request.user.get_username(),
+    )
     answer = render(
         request, "facilities/source.html", {**_context(request, issued.source), "issued": issued}
     )

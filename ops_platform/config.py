@@ -41,6 +41,7 @@ VARIABLES: dict[str, str] = {
     "OPS_DRIVER_SECRETS": 'Keys and passwords of driver bindings, JSON `{"name": "secret"}` (docs/drivers.md).',
     "OPS_PORT": "Port of the web process; children take ports derived from it (default 8000).",
     "OPS_PROPOSAL_TTL_S": "Seconds that a proposal waits for a signature (default 900).",
+    "OPS_AGENT_PATROL_S": "Seconds between the agent's scheduled looks; 0: none (default 900).",
     "OPS_EFFECT_WINDOW_S": "Seconds after an action in which its effect is measured (default 120).",
     "OPS_RETENTION_DAYS": "Days that raw readings are kept (default 400).",
     "OPS_RETENTION_1M_DAYS": "Days that rollups by minute are kept (default 800).",
@@ -122,6 +123,7 @@ class Config:
     ports: Ports
     proposal_ttl_s: int
     effect_window_s: int
+    agent_patrol_s: int
     retention_days: int
     retention_1m_days: int
     retention_1h_days: int
@@ -287,6 +289,7 @@ def load(environment: Mapping[str, str]) -> Config:
             ports=ports,
             proposal_ttl_s=env.int("OPS_PROPOSAL_TTL_S", default=900),
             effect_window_s=env.int("OPS_EFFECT_WINDOW_S", default=120),
+            agent_patrol_s=env.int("OPS_AGENT_PATROL_S", default=900),
             retention_days=env.int("OPS_RETENTION_DAYS", default=400),
             retention_1m_days=env.int("OPS_RETENTION_1M_DAYS", default=800),
             retention_1h_days=env.int("OPS_RETENTION_1H_DAYS", default=3650),

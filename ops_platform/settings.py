@@ -38,6 +38,7 @@ DEMO_MODE = CONFIG.demo_mode
 MAX_INGEST_BYTES = CONFIG.max_ingest_bytes
 PROPOSAL_TTL_S = CONFIG.proposal_ttl_s
 EFFECT_WINDOW_S = CONFIG.effect_window_s
+AGENT_PATROL_S = CONFIG.agent_patrol_s
 RETENTION_DAYS = CONFIG.retention_days
 RETENTION_1M_DAYS = CONFIG.retention_1m_days
 RETENTION_1H_DAYS = CONFIG.retention_1h_days

@@ -140,9 +140,7 @@ def _adapter() -> TypeAdapter[Situation]:
 
 def situation_to_json(situation: Situation) -> dict[str, Any]:
     """A situation as JSON values, for the record."""
-    dumped = _adapter().dump_python(situation, mode="json")
-    assert isinstance(dumped, dict)
-    return dumped
+    return dict(_adapter().dump_python(situation, mode="json"))
 
 
 def situation_from_json(stored: Mapping[str, Any]) -> Situation:

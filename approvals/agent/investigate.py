@@ -4,31 +4,21 @@ from __future__ import annotations
 
 import logging
 from datetime import timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.db.models import F, Q
 from django.utils import timezone
 
-from approvals.agent.choose import MAX_OPTIONS
-from approvals.agent.experience import past_outcomes
-from approvals.agent.moved import find_moved
+from approvals.agent.look import Verdict, look
+from approvals.agent.occasion import Occasion, occasion_of_alarm
 from approvals.agent.propose import propose_or_attach
-from approvals.agent.rank import Candidate, ranked
-from approvals.agent.steps import (
-    decide,
-    enumerate_actions,
-    find_support,
-    gather,
-    predict,
-    vote,
-)
 from approvals.agent.timeline import Timeline
+from approvals.agent.world import Budget, LiveWorld
 from approvals.audit import AGENT, audit_append
 from approvals.live import push_investigation
 from approvals.models import Investigation, InvestigationOutcome
 from approvals.states import ProposalState
-from facilities.alarms.kinds import KINDS
 from facilities.alarms.quiet import quiet_now
 from facilities.models import Alarm
 
@@ -51,7 +41,7 @@ class Conclusion(NamedTuple):
     outcome: str
     text: str
     proposal_id: int | None = None
-    with_model: bool = False
+    verdict: Verdict | None = None
 
 
 def alarms_to_investigate() -> list[int]:
@@ -83,25 +73,107 @@ def _due(prefix: str = "") -> Q:
     return abandoned | (fruitless & again)
 
 
-def investigate(*, alarm_id: int) -> str:
+def investigate(*, alarm_id: int, budget: Budget | None = None) -> str:
     """Look at one alarm.
 
     Returns the outcome, or "" when somebody else has it or there is nothing to look at.
     """
     investigation = _claim(alarm_id)
-    if investigation is None:
+    if investigation is None or investigation.alarm is None:
         return ""
-    timeline = Timeline(earlier=investigation.timeline, attempt=investigation.attempts)
+    return investigation_run(
+        investigation=investigation,
+        occasion=occasion_of_alarm(investigation.alarm),
+        budget=budget,
+    )
+
+
+def investigation_open(*, occasion: Occasion, asked_by: Any = None) -> Investigation | None:
+    """Begin a look without an alarm; None while another one at the same asset is under way.
+
+    One that a person asked for waits for a worker (`attempts` 0) to claim it.
+    """
+    now = timezone.now()
     try:
-        conclusion = _look(investigation.alarm, timeline)
+        with transaction.atomic():
+            Investigation.objects.filter(
+                alarm__isnull=True,
+                subject=occasion.asset,
+                outcome="",
+                started_at__lt=now - STALE_AFTER,
+            ).update(
+                outcome=InvestigationOutcome.FAILED,
+                finished_at=now,
+                conclusion="The worker that looked died; nobody took it over.",
+            )
+            investigation = Investigation.objects.create(
+                trigger=occasion.trigger,
+                subject=occasion.asset,
+                question=occasion.question or occasion.what,
+                asked_by=asked_by,
+                attempts=0 if asked_by else 1,
+                started_at=now,
+            )
+            audit_append(
+                event="investigation.started",
+                actor=asked_by.get_username() if asked_by else AGENT,
+                obj=f"investigation:{investigation.pk}",
+                payload={
+                    "trigger": occasion.trigger,
+                    "asset": occasion.asset,
+                    "question": investigation.question,
+                },
+            )
+            push_investigation(investigation_id=investigation.pk, event="started")
+    except IntegrityError:
+        return None
+    return investigation
+
+
+def investigation_run(
+    *, investigation: Investigation, occasion: Occasion, budget: Budget | None = None
+) -> str:
+    """Look, propose or attach, and store how it ended. Returns the outcome; raises nothing."""
+    timeline = Timeline(earlier=investigation.timeline, attempt=investigation.attempts)
+    world = LiveWorld(timeline, budget=budget)
+    conclusion, verdict = None, None
+    try:
+        verdict = look(occasion, world)
+        conclusion = _end(verdict, investigation, timeline)
     except Exception as error:
-        log.exception("investigation of alarm %s failed", alarm_id)
+        log.exception("%s failed", investigation)
         conclusion = Conclusion(
             InvestigationOutcome.FAILED,
             f"The investigation could not finish: {type(error).__name__}: {error}",
+            verdict=verdict,
         )
-    _conclude(investigation, conclusion, timeline)
+    record = {
+        "occasion": occasion.as_dict(),
+        **world.record(),
+        "verdict": verdict.as_dict() if verdict else None,
+    }
+    _conclude(investigation, conclusion, timeline, record)
     return conclusion.outcome
+
+
+def _end(verdict: Verdict, investigation: Investigation, timeline: Timeline) -> Conclusion:
+    if verdict.best is None and verdict.waiting is None:
+        return Conclusion(InvestigationOutcome.NONE, verdict.text, verdict=verdict)
+    title = verdict.best.title if verdict.best else "add it to the open proposal"
+    with timeline.step("propose", "Put it in front of people", action=title) as step:
+        made = propose_or_attach(verdict=verdict, requested_by=investigation.asked_by)
+        step.output = {"proposal": made.proposal_id, "attached": made.attached}
+    if not made.attached:
+        return Conclusion(
+            InvestigationOutcome.PROPOSED, verdict.text, made.proposal_id, verdict=verdict
+        )
+    text = verdict.text
+    if verdict.waiting is None:
+        text = (
+            f"Proposal #{made.proposal_id} was opened for this in the meantime; one change at a "
+            "time, so this was added to it as evidence."
+        )
+    return Conclusion(InvestigationOutcome.ATTACHED, text, made.proposal_id, verdict=verdict)
 
 
 def _claim(alarm_id: int) -> Investigation | None:
@@ -130,70 +202,13 @@ def _claim(alarm_id: int) -> Investigation | None:
     )
 
 
-def _look(alarm: Alarm, timeline: Timeline) -> Conclusion:
-    if KINDS[alarm.rule.kind].of_instrument:
-        return Conclusion(
-            InvestigationOutcome.NONE,
-            f"No action proposed: {alarm.rule.name} on {alarm.point.tag} says that the instrument or "
-            "its source is not to be trusted, not that the plant is in trouble. Check the sensor.",
-        )
-    situation, sentences = gather(alarm, timeline)
-    sentences += find_moved(alarm, timeline)
-    found = enumerate_actions(situation, timeline)
-    if not found:
-        return Conclusion(
-            InvestigationOutcome.NONE,
-            f"No action proposed: nothing in the catalogue helps against {alarm.rule.name} on "
-            f"{alarm.point.asset.name} now.",
-        )
-    candidates = find_support(alarm, found, timeline)
-    usable = [c for c in candidates if c.score > 0]
-    if not usable:
-        return Conclusion(InvestigationOutcome.NONE, _why_none(candidates))
-    usable = predict(situation, usable, timeline)
-    voted, with_model = vote(situation, sentences, ranked(usable)[:MAX_OPTIONS], timeline)
-    best = decide(voted, with_model, timeline)
-    experience = past_outcomes(best=best, alarm=alarm, timeline=timeline)
-    with timeline.step("propose", "Put it in front of people", action=best.title) as step:
-        made = propose_or_attach(
-            best=best,
-            alarm=alarm,
-            situation=situation,
-            sentences=sentences,
-            experience=experience,
-        )
-        step.output = {"proposal": made.proposal_id, "attached": made.attached}
-    without = "" if with_model else " (without model)"
-    if made.attached:
-        text = (
-            f"Proposal #{made.proposal_id} is already open for this hall; one change at a time, "
-            "so the alarm was "
-            f"added to it as evidence{without}."
-        )
-        return Conclusion(InvestigationOutcome.ATTACHED, text, made.proposal_id, with_model)
-    return Conclusion(
-        InvestigationOutcome.PROPOSED,
-        f"Proposed: {best.title}{without}.",
-        made.proposal_id,
-        with_model,
-    )
-
-
-def _why_none(candidates: list[Candidate]) -> str:
-    valid = [c for c in candidates if c.valid]
-    if not valid:
-        detail = next(check.detail for c in candidates for check in c.checked if not check.ok)
-        return (
-            f"No action proposed: no candidate's preconditions hold, e.g. {candidates[0].title}: "
-            f"{detail}."
-        )
-    return (
-        f"No action proposed: no procedure step instructs any of the {len(valid)} possible actions "
-        f"(e.g. {valid[0].title})."
-    )
-
-
-def _conclude(investigation: Investigation, conclusion: Conclusion, timeline: Timeline) -> None:
+def _conclude(
+    investigation: Investigation,
+    conclusion: Conclusion,
+    timeline: Timeline,
+    record: dict[str, Any],
+) -> None:
+    verdict = conclusion.verdict
     with transaction.atomic():
         Investigation.objects.filter(
             pk=investigation.pk, started_at=investigation.started_at
@@ -201,19 +216,25 @@ def _conclude(investigation: Investigation, conclusion: Conclusion, timeline: Ti
             finished_at=timezone.now(),
             outcome=conclusion.outcome,
             conclusion=conclusion.text,
-            with_model=conclusion.with_model,
+            with_model=bool(verdict and verdict.with_model),
             proposal_id=conclusion.proposal_id,
+            hypotheses=[cause.as_dict() for cause in verdict.causes] if verdict else [],
+            record=record,
             timeline=timeline.steps,
         )
         audit_append(
             event="investigation.concluded",
             actor=AGENT,
-            obj=f"alarm:{investigation.alarm_id}",
+            obj=(
+                f"alarm:{investigation.alarm_id}"
+                if investigation.alarm_id
+                else f"investigation:{investigation.pk}"
+            ),
             payload={
                 "outcome": conclusion.outcome,
                 "conclusion": conclusion.text,
                 "proposal": conclusion.proposal_id,
-                "with_model": conclusion.with_model,
+                "with_model": bool(verdict and verdict.with_model),
             },
         )
         push_investigation(investigation_id=investigation.pk, event="concluded")

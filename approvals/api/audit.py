@@ -9,7 +9,7 @@ from typing import Any
 from asgiref.sync import sync_to_async
 from django.db.models import QuerySet
 from django.http import StreamingHttpResponse
-from drf_spectacular.utils import OpenApiParameter, OpenApiTypes, extend_schema
+from drf_spectacular.utils import OpenApiTypes, extend_schema
 from rest_framework import generics
 from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
@@ -18,7 +18,11 @@ from rest_framework.views import APIView
 
 from approvals import selectors
 from approvals.anchors import anchors_as_lines, trail_as_lines
-from approvals.api.serializers import AuditEntrySerializer, AuditVerdictSerializer
+from approvals.api.serializers import (
+    AuditEntrySerializer,
+    AuditFilterSerializer,
+    AuditVerdictSerializer,
+)
 from approvals.audit import audit_verify
 from approvals.models import AuditEntry
 
@@ -32,22 +36,12 @@ class AuditListView(generics.ListAPIView[AuditEntry]):
     serializer_class = AuditEntrySerializer
 
     def get_queryset(self) -> QuerySet[AuditEntry]:
-        wanted = self.request.query_params
-        return selectors.audit_search(
-            event=wanted.get("event", ""),
-            actor=wanted.get("actor", ""),
-            obj=wanted.get("object", ""),
-        )
+        asked = AuditFilterSerializer(data=self.request.query_params)
+        asked.is_valid(raise_exception=True)
+        wanted = dict(asked.validated_data)
+        return selectors.audit_search(obj=wanted.pop("object", ""), **wanted)
 
-    @extend_schema(
-        parameters=[
-            OpenApiParameter("event", str, description="Event or its beginning, e.g. `decision.`"),
-            OpenApiParameter(
-                "actor", str, description="User name, `agent`, `executor`, `meter`, `system`"
-            ),
-            OpenApiParameter("object", str, description="e.g. `proposal:12`"),
-        ]
-    )
+    @extend_schema(parameters=[AuditFilterSerializer])
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """List audit entries."""
         return super().get(request, *args, **kwargs)

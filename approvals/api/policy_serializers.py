@@ -9,13 +9,19 @@ from rest_framework import serializers
 from approvals.models import ChangeWindow, PolicyChange, PolicyVersion, WindowKind
 
 LONG = 4000
-PASSWORD = {"required": False, "allow_blank": True, "default": "", "trim_whitespace": False}
 
 
 class ProofSerializer(serializers.Serializer[Any]):
     """Password or code once more; both empty where it is not needed."""
 
-    password = serializers.CharField(max_length=512, write_only=True, **PASSWORD)
+    password = serializers.CharField(
+        max_length=512,
+        write_only=True,
+        required=False,
+        allow_blank=True,
+        default="",
+        trim_whitespace=False,
+    )
     otp = serializers.CharField(
         max_length=64, write_only=True, required=False, allow_blank=True, default=""
     )
@@ -110,6 +116,9 @@ class PolicyCheckedSerializer(serializers.Serializer[Any]):
     changes = serializers.ListField(child=serializers.CharField())
     weaker = WeakerSerializer(many=True)
     needs_second_person = serializers.BooleanField()
+    sentences = serializers.ListField(
+        child=serializers.CharField(), help_text="One per rule, in the document's order."
+    )
 
 
 class PolicySimulateSerializer(PolicyCandidateSerializer):

@@ -8,6 +8,8 @@ from django.urls import reverse
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from approvals.canonical import storable
+from approvals.honesty.drills import drill_shown
 from approvals.models import AuditEntry, Decision, Effect, Execution, Proposal, ProposalTransition
 from approvals.services.signatures import signatures_of
 
@@ -46,8 +48,13 @@ class ExecutionSerializer(serializers.ModelSerializer[Execution]):
             "digest",
             "preconditions",
             "writes",
+            "steps",
+            "holds",
+            "stop_requested_at",
+            "stop_reason",
             "started_at",
             "finished_at",
+            "confirmed_at",
             "outcome",
             "detail",
         )
@@ -115,6 +122,9 @@ class ProposalSerializer(serializers.ModelSerializer[Proposal]):
     superseded_by = serializers.SerializerMethodField(
         help_text="The revision that replaced it; null: none."
     )
+    drill = serializers.SerializerMethodField(
+        help_text="What was wrong with it, once it turned out to be a drill; else null."
+    )
     execution = serializers.SerializerMethodField()
     effect = serializers.SerializerMethodField()
 
@@ -147,6 +157,7 @@ class ProposalSerializer(serializers.ModelSerializer[Proposal]):
             "edited_by",
             "superseded_by",
             "rolls_back",
+            "drill",
             "round",
             "alarm",
             "state",
@@ -173,6 +184,10 @@ class ProposalSerializer(serializers.ModelSerializer[Proposal]):
     def get_superseded_by(self, proposal: Proposal) -> int | None:
         return max((revision.pk for revision in proposal.revisions.all()), default=None)
 
+    @extend_schema_field(serializers.DictField(allow_null=True))
+    def get_drill(self, proposal: Proposal) -> dict[str, Any] | None:
+        return drill_shown(proposal)
+
     @extend_schema_field(ExecutionSerializer(allow_null=True))
     def get_execution(self, proposal: Proposal) -> dict[str, Any] | None:
         execution = getattr(proposal, "execution", None)
@@ -184,12 +199,20 @@ class ProposalSerializer(serializers.ModelSerializer[Proposal]):
         return None if effect is None else dict(EffectSerializer(effect).data)
 
 
+def storable_params(value: dict[str, Any]) -> None:
+    """Refuse parameters with characters that the database cannot hold."""
+    if value != storable(value):
+        raise serializers.ValidationError("Null characters and lone surrogates are not allowed.")
+
+
 class ProposalRequestSerializer(serializers.Serializer[Any]):
     """A person's own proposal."""
 
     kind = serializers.CharField(max_length=40, help_text="An action of `/api/v1/actions/`.")
     target = serializers.CharField(max_length=80, help_text="Asset tag, e.g. `crac-4`.")
-    params = serializers.DictField(default=dict, help_text="By the action's JSON schema.")
+    params = serializers.DictField(
+        default=dict, validators=[storable_params], help_text="By the action's JSON schema."
+    )
     rationale = serializers.CharField(max_length=4000, help_text="Why; shown to who signs.")
 
 
@@ -227,7 +250,9 @@ class ReviseSerializer(SignSerializer):
     digest = serializers.CharField(
         max_length=128, help_text="The digest of the proposal that is being changed."
     )
-    params = serializers.DictField(help_text="All parameters, by the action's JSON schema.")
+    params = serializers.DictField(
+        validators=[storable_params], help_text="All parameters, by the action's JSON schema."
+    )
     rationale = serializers.CharField(
         max_length=4000,
         required=False,
@@ -238,6 +263,17 @@ class ReviseSerializer(SignSerializer):
     approve = serializers.BooleanField(
         default=False, help_text="Sign the revision as well, where its editor may."
     )
+
+
+class RevisionFormSerializer(serializers.Serializer[Any]):
+    proposal = serializers.IntegerField()
+    title = serializers.CharField()
+    digest = serializers.CharField()
+    params = serializers.DictField()
+    rationale = serializers.CharField()
+    schema = serializers.DictField(help_text="JSON schema of `params` with units and limits.")
+    editor_may_sign = serializers.BooleanField()
+    reauthenticate = serializers.BooleanField()
 
 
 class RejectSerializer(serializers.Serializer[Any]):
@@ -255,6 +291,25 @@ class AuditEntrySerializer(serializers.ModelSerializer[AuditEntry]):
     class Meta:
         model = AuditEntry
         fields = ("seq", "at", "actor", "event", "object", "payload", "prev_hash", "hash")
+
+
+class AuditFilterSerializer(serializers.Serializer[Any]):
+    """Which entries of the trail."""
+
+    event = serializers.CharField(
+        required=False, allow_blank=True, help_text="Event or its beginning, e.g. `decision.`"
+    )
+    actor = serializers.CharField(
+        required=False,
+        allow_blank=True,
+        help_text="User name, `agent`, `executor`, `meter`, `system`",
+    )
+    object = serializers.CharField(required=False, allow_blank=True, help_text="e.g. `proposal:12`")
+    text = serializers.CharField(
+        required=False, allow_blank=True, max_length=200, help_text="Anywhere in its words."
+    )
+    since = serializers.DateTimeField(required=False, help_text="From this moment on.")
+    until = serializers.DateTimeField(required=False, help_text="Before this moment.")
 
 
 class AuditVerdictSerializer(serializers.Serializer[Any]):

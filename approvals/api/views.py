@@ -23,10 +23,12 @@ from approvals.api.serializers import (
     ProposalSerializer,
     RejectSerializer,
     ReviseSerializer,
+    RevisionFormSerializer,
 )
 from approvals.errors import GateError, NotFoundError
 from approvals.execution import dry_run
 from approvals.models import Proposal
+from approvals.services.revisions import revision_form
 from approvals.states import ProposalState
 
 REFUSALS = dict.fromkeys((400, 403, 404, 409, 429), GateErrorSerializer)
@@ -117,6 +119,14 @@ class RejectView(GateView):
 
 
 class ReviseView(GateView):
+    @extend_schema(
+        operation_id="proposals_revise_form",
+        responses={200: RevisionFormSerializer, **REFUSALS},
+    )
+    def get(self, request: Request, pk: int) -> Response:
+        """What a form for other parameters needs: their JSON schema with the limits of now."""
+        return Response(RevisionFormSerializer(revision_form(proposal_id=pk)).data)
+
     @extend_schema(request=ReviseSerializer, responses={201: ProposalSerializer, **REFUSALS})
     def post(self, request: Request, pk: int) -> Response:
         """Replace a waiting proposal by a revision with other parameters; answers the revision."""

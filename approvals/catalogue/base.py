@@ -178,6 +178,8 @@ class ActionKind(ABC):
     # Words the heading of a procedure step must contain to instruct this action (each group: any
     # of).
     step_words: ClassVar[tuple[tuple[str, ...], ...]]
+    # Words that a heading must not contain: it speaks of the same things, but orders another.
+    step_not: ClassVar[tuple[str, ...]] = ()
     # What to look up in the procedures when this kind is considered.
     query: ClassVar[str]
 
@@ -253,13 +255,16 @@ class ActionKind(ABC):
             seen.setdefault((condition.tag, condition.op), condition)
         return list(seen.values())
 
-    def instructed_by(self, heading: str) -> bool:
-        """Whether a step with this heading tells to do this: every word group has a hit.
+    def instructed_by(self, heading: str, action: Action | None = None) -> bool:
+        """Whether a step with this heading tells to do this: every word group has a hit, and none
+        of the words against it. `action` where the words depend on what is asked for.
 
         Only the heading counts: texts also mention what must not be done, or what comes later.
         """
         low = heading.lower()
-        return all(any(word in low for word in group) for group in self.step_words)
+        return all(any(word in low for word in group) for group in self.step_words) and not any(
+            word in low for word in self.step_not
+        )
 
 
 def check_conditions(

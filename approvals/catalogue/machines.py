@@ -95,7 +95,7 @@ def _carried(target: str, peers: list[str], situation: Situation) -> list[Condit
 def _nobody_needs(kind: str, target: str, situation: Situation) -> list[Condition]:
     """Without a peer that runs: everything behind the machine must be off."""
     behind = situation.downstream(target, link="cooling")
-    kinds = {"pump": ("crac",), "chiller": ("pump",), "tower": ("chiller",)}.get(kind)
+    kinds = {"pump": ("crac", "cdu"), "chiller": ("pump",), "tower": ("chiller",)}.get(kind)
     if kinds is None:  # a CDU: the racks whose cold plates hang on it must be drained
         return [
             Condition(

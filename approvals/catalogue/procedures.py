@@ -40,7 +40,8 @@ _DEPENDS: Final = re.compile(
     r"\b(?:if|when|unless|otherwise|do not|don't|never|or|for example|e\.g\.)\b", re.IGNORECASE
 )
 _CHOICE: Final = re.compile(
-    r"\b(?:or|when|if|unless|one of|before|until|otherwise|about|alarm is|expected)\b", re.IGNORECASE
+    r"\b(?:or|when|if|unless|one of|before|until|otherwise|about|alarm is|expected)\b",
+    re.IGNORECASE,
 )
 # What a person does with hands, eyes or a telephone beside an order of the same step.
 _BY_HAND: Final = re.compile(

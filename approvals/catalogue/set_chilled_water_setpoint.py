@@ -25,8 +25,12 @@ class SetChilledWaterSetpoint(SetPoint):
     quantity, param, label = "supply_sp_c", "chilled_water_c", "Leaving water setpoint"
     cool_down_s = 600.0  # assumed: a ring of water settles in ten minutes
     summary = "Set the leaving water temperature of a running chiller: every coil on it follows."
-    step_words = (("chilled water", "chiller", "leaving water"), ("setpoint", "set point", "lower",
-                                                                  "raise", "heat"))  # fmt: skip
+    step_words = (
+        ("chilled water", "leaving water"),
+        ("setpoint", "set point"),
+        ("lower", "colder"),
+    )
+    step_not = ("return", "raise")
     query = "chilled water supply setpoint of the chiller, lower or raise leaving water temperature"
 
     def candidates(self, situation: Situation) -> list[Action]:

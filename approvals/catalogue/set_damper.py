@@ -11,8 +11,9 @@ from approvals.catalogue.situation import Situation
 
 # A fan may not blow against a damper that is more closed than this, % (assumed).
 LEAST_RUNNING_PCT = 30.0
-# Share of a standing unit's airflow that flows back through its open damper (assumed).
-BACK_FLOW = 0.05
+# Share of the hall's air that flows back through the open damper of a tripped unit (the demo
+# plant's; docs/demo-plant.md).
+BACK_FLOW = 0.03
 
 
 class SetDamper(SetPoint):
@@ -23,7 +24,9 @@ class SetDamper(SetPoint):
     points = (("crac", "damper_pct"),)
     quantity, param, label = "damper_pct", "damper_pct", "Damper position, 0 closed … 100 open"
     cool_down_s = 60.0  # assumed: an actuator travels in a minute
-    summary = "Open or close the discharge damper of a CRAC. Closed, it stops back-flow of warm air."
+    summary = (
+        "Open or close the discharge damper of a CRAC. Closed, it stops back-flow of warm air."
+    )
     step_words = (("damper",),)
     query = "close or open the discharge damper of a CRAC, back-flow of warm air"
 
@@ -44,10 +47,15 @@ class SetDamper(SetPoint):
                     )
                 )
             elif unit.running and not unit.fault and present < min(100.0, limits.high) - 5:
-                actions.append(
-                    Action(self.name, unit.tag, {self.param: min(100.0, limits.high)})
-                )
+                actions.append(Action(self.name, unit.tag, {self.param: min(100.0, limits.high)}))
         return actions
+
+    def instructed_by(self, heading: str, action: Action | None = None) -> bool:
+        """A step that closes a damper does not instruct to open one."""
+        if not super().instructed_by(heading):
+            return False
+        way = "" if action is None else "close" if self.value(action) < 50 else "open"
+        return way in heading.lower()
 
     def preconditions(self, action: Action, situation: Situation) -> list[Condition]:
         conditions = [self.change(action)]

@@ -11,10 +11,14 @@ from approvals.catalogue.schemas import number_schema
 from approvals.catalogue.setpoint import SetPoint
 from approvals.catalogue.situation import Situation
 
-CAPS_W = (560.0, 450.0)
+# Offered against load that is too high, share of the nameplate limit (assumed).
+SHARES = (0.8, 0.65)
 # Below this a GPU no longer slows its clocks for heat, °C ("GPU hot" clears at 83).
 COOL_C = 83.0
 HOT_C = 85.0
+# Aimed at this much below it, K; air at the server's inlet where nothing measures it, °C (assumed).
+MARGIN_K = 3.0
+INLET_C = 24.0
 AGAINST = frozenset({"temp_c", "power_w", "throttle_reasons"})
 
 
@@ -30,6 +34,7 @@ class SetGpuPowerCap(SetPoint):
     summary = "Set the power limit of a GPU, or of all GPUs of a server. A synchronous job waits "\
         "for its slowest GPU."  # fmt: skip
     step_words = (("cap", "limit"), ("gpu", "power"))
+    step_not = ("rack", "return")
     query = "cap GPU power limit, thermal throttling, hot GPU"
 
     def gpus(self, target: str, situation: Situation) -> tuple[GpuState, ...]:
@@ -63,10 +68,20 @@ class SetGpuPowerCap(SetPoint):
             for gpu in self.gpus(situation.subject, situation)
             if (limits := situation.limits.get(self.tag(gpu.tag)))
             and situation.has(self.tag(gpu.tag))
-            and (gpu.temp_c >= HOT_C or situation.quantity != "temp_c")
-            for cap in CAPS_W
+            for cap in self._caps(gpu, situation)
             if limits.low <= cap <= min(limits.high, gpu.limit_w - 20)
         ]
+
+    def _caps(self, gpu: GpuState, situation: Situation) -> list[float]:
+        """A hot one: the power at which it would be cool, as its rise above the inlet air goes with
+        its power. A hot GPU throttles itself, so that a share of its nameplate may be no cap."""
+        if situation.quantity != "temp_c":
+            return [10 * round(gpu.max_w * share / 10) for share in SHARES]
+        inlet_c = situation.value(f"{gpu.server}.inlet_c", INLET_C)
+        if gpu.temp_c < HOT_C or gpu.temp_c <= inlet_c:
+            return []
+        share = (COOL_C - MARGIN_K - inlet_c) / (gpu.temp_c - inlet_c)
+        return [10.0 * (gpu.power_w * share // 10)]
 
     def preconditions(self, action: Action, situation: Situation) -> list[Condition]:
         return [

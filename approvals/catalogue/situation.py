@@ -136,6 +136,14 @@ class Situation:
         asked = set(servers)
         return tuple(job for job in self.jobs if asked.intersection(job.servers))
 
+    @property
+    def hall_tag(self) -> str:
+        """The asset that has the hall's own points."""
+        return next(
+            (t for t, p in self.assets.items() if p.kind == "hall" and p.hall == self.hall),
+            self.hall,
+        )
+
     def name(self, tag: str) -> str:
         """What people call an asset; its tag where nobody named it."""
         place = self.assets.get(tag)

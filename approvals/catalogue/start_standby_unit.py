@@ -20,8 +20,8 @@ class StartStandbyUnit(RunCommand):
     order, verb = 1.0, "Start"
     cool_down_s = 600.0  # MOP-CHW-03 step 4: a chiller not within 10 minutes of a stop
     summary = "Command a stopped, fault-free pump, chiller, CDU or cooling tower to run."
-    step_words = (("start", "restart"), ("standby", "stand-by", "incoming", "pump", "chiller",
-                                         "unit", "tower", "cdu"))  # fmt: skip
+    step_words = (("start",), ("pump", "chiller", "cdu", "tower", "the unit"))
+    step_not = ("confirm", "no pump", "no chiller", "crac", "started", "damper")
     query = "start the standby pump or chiller after a trip of the one on duty"
 
     def candidates(self, situation: Situation) -> list[Action]:

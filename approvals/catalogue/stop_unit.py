@@ -41,7 +41,7 @@ class StopUnit(RunCommand):
         limit_w = round(FULL * sum(u.capacity_w for u in left))
         why = f"the units left remove {limit_w / 1000:.0f} kW at their present fan speeds"
         return [
-            Condition(f"{situation.hall}.it_power_w", "<=", limit_w, why),
+            Condition(f"{situation.hall_tag}.it_power_w", "<=", limit_w, why),
             *(
                 condition
                 for u in left

@@ -9,6 +9,8 @@ from approvals.catalogue.situation import Situation
 # Load up to which one UPS can take over the load of two, % (MOP-UPS-02 asks for less than 40 %
 # each; 45 % leaves a tenth).
 SHARED_PCT = 45.0
+# Least input voltage to transfer to, V (EN 50160: 400 V less 10 %).
+LEAST_V = 360.0
 
 
 class TransferUpsToBypass(Command):
@@ -21,7 +23,22 @@ class TransferUpsToBypass(Command):
     cool_down_s = 600.0  # assumed: no second transfer before the first one is understood
     summary = "Put the load of a UPS on mains through its static bypass. A loss of mains drops it."
     step_words = (("bypass",), ("transfer", "put", "switch", "to "))
+    step_not = ("return", "back", "leave", "off ")
     query = "transfer the UPS to static bypass, inverter fault"
+
+    def candidates(self, situation: Situation) -> list[Action]:
+        """A UPS that lives on its battery although there is mains: its rectifier has failed."""
+        return [
+            Action(self.name, ups.tag, {}, (self._drains(ups.tag, ups.name),))
+            for ups in situation.upss
+            if ups.tag == situation.subject and ups.on_battery and not ups.bypass
+            if situation.value(f"{ups.tag}.input_v") >= LEAST_V
+            and self.tag(ups.tag) in situation.limits
+            and situation.has(self.tag(ups.tag))
+        ]
+
+    def _drains(self, tag: str, name: str) -> Condition:
+        return Condition(f"{tag}.on_battery", ">=", 1, f"{name} still empties its battery")
 
     def preconditions(self, action: Action, situation: Situation) -> list[Condition]:
         tag = action.target
@@ -33,7 +50,7 @@ class TransferUpsToBypass(Command):
         peers = situation.peers(tag, link="power")
         return [
             self.change(action, "it is on its inverter now"),
-            Condition(f"{tag}.on_battery", "<", 1, "there must be mains to transfer to"),
+            Condition(f"{tag}.input_v", ">=", LEAST_V, "there must be mains to transfer to"),
             *(
                 Condition(f"{t}.available", ">=", 1, "the bypass has nothing behind it but mains")
                 for t in mains
@@ -63,6 +80,10 @@ class TransferUpsToBypass(Command):
         load_w = ups.load_w if ups else 0.0
         return feed_stays(action, situation, load_w, (self.confirmed(action, "it reports bypass"),),
                           self.undo(action, situation))  # fmt: skip
+
+    def merit(self, action: Action, situation: Situation) -> float | None:
+        """Nothing else takes the load off a battery that nobody charges."""
+        return 1.0 if action.grounds else None
 
 
 def feed_stays(

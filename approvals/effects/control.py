@@ -107,7 +107,8 @@ def _diverged(mine: Any, theirs: Sequence[Any]) -> bool:
         finite = np.isfinite(mine)
         edge = int(np.argmax(finite)) + int(finite.sum()) // 2
         moved = [
-            float(np.nanmean(row[edge:]) - np.nanmean(row[:edge])) if np.isfinite(row[:edge]).any()
+            float(np.nanmean(row[edge:]) - np.nanmean(row[:edge]))
+            if np.isfinite(row[:edge]).any()
             else np.nan
             for row in (mine, *theirs)
         ]

@@ -23,6 +23,8 @@ from facilities.series import TooMany
 CANDIDATES: Final = 40
 """Siblings that are looked at; the best of them by their course before the writes are used."""
 LARGEST: Final = 2000
+READ_BACK: Final = timedelta(seconds=60)
+"""An early verdict waits this long for the written points to be read back."""
 
 
 def wrote_at(effect: Effect) -> datetime:
@@ -129,21 +131,15 @@ def waits_for_confirmation(effect: Effect) -> bool:
     execution = getattr(effect.proposal, "execution", None)
     if execution is None or execution.finished_at is None:
         return False
-    open_yet = getattr(execution, "confirmed_at", execution.finished_at) is None
-    return open_yet and timezone.now() < execution.finished_at + timedelta(seconds=60)
+    waited = timezone.now() - execution.finished_at
+    return execution.confirmed_at is None and waited < READ_BACK
 
 
 def mismatches(effect: Effect) -> list[str]:
     """Written points that telemetry shows with another value, as sentences."""
     execution = getattr(effect.proposal, "execution", None)
-    confirmation = getattr(execution, "confirmation", None) or {}
-    if confirmation.get("ok") is not False:
-        return []
     return [
-        confirmation.get("sentence")
-        or "; ".join(
-            f"{point['tag']} was written {point['value']:g} and reads {point['measured']:g}"
-            for point in confirmation.get("points", [])
-            if point.get("state") == "mismatch"
-        )
+        write.get("confirm_detail") or f"{write['tag']} does not read {write['value']:g}"
+        for write in (execution.writes if execution else [])
+        if write.get("confirmed") is False
     ]

@@ -31,9 +31,7 @@ def recorded(
         change = finding.estimate + finding.control.change
     return {
         "used": finding.control.name if finding.control else "",
-        "controls": {
-            control.name: _control(control, change) for control in finding.controls
-        },
+        "controls": {control.name: _control(control, change) for control in finding.controls},
         "doubts": list(finding.doubts),
         "good": int(late.size),
         "bad": own.bad,

@@ -124,7 +124,7 @@ def judge(
     if not question.over:
         early = kept and not held and not doubts and not question.wait_for_confirmation
         if early and _brought_about(question, made, EARLY_LEVEL):
-            return _kept(question, made, "is now")
+            return _kept(question, made, f"{own.tag} is now")
         text = f"{own.tag} at {_number(last)}, waiting for {question.goal}"
         return _with(made, detail="; ".join((text, *question.unconfirmed)))
     return _at_the_end(question, made, own, kept=kept, held=held)
@@ -151,9 +151,9 @@ def _at_the_end(
         if _brought_about(question, made, LEVEL, against=True):
             text = f"{after_s}{own.tag} stayed {question.goal}, and would have without"
             return _with(made, verdict=V.NO_EFFECT, detail=_join(text, _cause(question, made)))
-        return _kept(question, made, "stayed")
+        return _kept(question, made, f"{own.tag} stayed")
     if _brought_about(question, made, LEVEL):
-        return _kept(question, made, "is now")
+        return _kept(question, made, f"{own.tag} is now")
     by_itself = _by_itself(question, made)
     text = f"{after_s}{own.tag} is {_number(made.after)}, {question.goal} {before}"
     text += ", and would have got there without" if by_itself else ", but not surely because of it"
@@ -234,7 +234,7 @@ def _cause(question: Question, made: Finding) -> str:
         return ""
     unit = {"Cel": "K", "1": ""}.get(question.unit, question.unit)
     return (
-        f"the writes moved it by {made.estimate:+.2g} {unit}".rstrip()
+        f"the writes moved it by {made.estimate:+.3g} {unit}".rstrip()
         + f" (90 % interval {made.low:+.2g} to {made.high:+.2g}; control: {made.control.note})"
     )
 

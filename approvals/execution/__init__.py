@@ -8,7 +8,7 @@ The only importer of `drivers`.
 2. every step in order (`run.py`): its hold, its writes, its conditions. A write is noted `sending`,
    sent with key `<execution key>:<index>`, and its answer noted;
 3. finish (`progress.py`): executing → succeeded | failed | unknown; an unknown one is settled by
-   looking (`reconcile.py`), a succeeded one is read back from telemetry (`confirm.py`).
+   looking (`unknowns.py`), a succeeded one is read back from telemetry (`confirm.py`).
 
 Each step commits before the next begins. A repeat of the task finds what is done and goes on; a
 write that was under way is sent again with its old key, which the plant applies only once. A
@@ -20,8 +20,8 @@ note and every send is conditional on being the newest worker.
 from approvals.execution.confirm import confirm_open
 from approvals.execution.orders import PlannedWrite, dry_run
 from approvals.execution.progress import EXECUTOR, Executed
-from approvals.execution.reconcile import reconcile, reconcile_open, unknown_settle
 from approvals.execution.run import execute
+from approvals.execution.unknowns import reconcile, reconcile_open, unknown_settle
 from approvals.execution.waiting import waiting_sentence
 
 __all__ = [

@@ -32,11 +32,14 @@ from approvals.execution.world import World, world_now
 from approvals.models import Decision, Execution, GateHold, Proposal, Verdict
 from approvals.policy.document import policy_now
 from approvals.policy.evaluate import denials, subject_of_proposal
-from approvals.services.signatures import signatures_hold
+from approvals.services.signatures import requirement_now, signatures_hold
 from approvals.services.transitions import proposal_move
 from approvals.states import ProposalState
 
 log = logging.getLogger(__name__)
+
+# Denials without a time that end when other executions do: waited for, until the deadline.
+ENDED_BY_OTHERS = ("open_at_once",)
 
 
 class Claim(NamedTuple):
@@ -63,7 +66,8 @@ def claim(proposal_id: int) -> Claim:
     proposal = Proposal.objects.filter(pk=proposal_id).first()
     if proposal is None or proposal.state != ProposalState.APPROVED or proposal.is_drill:
         return Claim(None, "nothing to execute: it is not approved, or has been executed")
-    world = world_now(tags=_tags(proposal))
+    written = [w["tag"] for w in proposal.writes if w.get("body") is None]
+    world = world_now(conditions=proposal.preconditions, tags=written)
     try:
         with transaction.atomic():
             return _claim(proposal_id, world)
@@ -185,11 +189,16 @@ def _send_back(proposal_id: int, back: ReturnError) -> Claim:
 
 
 def _policy_allows(proposal: Proposal, now: datetime) -> None:
-    refused = denials(subject=subject_of_proposal(proposal), at=now, step="execute")
+    refused = denials(
+        subject=subject_of_proposal(proposal),
+        at=now,
+        step="execute",
+        requirement=requirement_now(proposal, at=now),
+    )
     if _is_emergency(proposal):
         refused = [d for d in refused if not d.can_break_glass]
     for denial in refused:
-        if not _ends_in_time(denial.until, proposal):
+        if denial.code not in ENDED_BY_OTHERS and not _ends_in_time(denial.until, proposal):
             raise ReturnError(denial.sentence)
     if refused:
         raise WaitError(refused[0].code, f"waits: {'; '.join(d.sentence for d in refused)}")
@@ -239,8 +248,3 @@ def _has_cooled_down(proposal: Proposal, now: datetime) -> None:
     if not _ends_in_time(until, proposal):
         raise ReturnError(f"{sentence}, which is after the approval ends")
     raise WaitError("cool_down", f"waits: {sentence}", until=iso_utc(until))
-
-
-def _tags(proposal: Proposal) -> list[str]:
-    conditions = [c["tag"] for c in proposal.preconditions]
-    return sorted({*conditions, *(w["tag"] for w in proposal.writes if w.get("body") is None)})

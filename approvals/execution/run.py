@@ -100,7 +100,7 @@ def _may_begin(run: Run) -> Executed | None:
     if not untouched:
         return None
     if run.is_resumed:
-        world = world_now(tags=[c["tag"] for c in run.proposal.preconditions])
+        world = world_now(conditions=run.proposal.preconditions)
         checked = world.hold(run.proposal.preconditions)
         execution.preconditions = [c.as_dict() for c in checked]
         if failed := [c.detail for c in checked if not c.ok]:
@@ -190,7 +190,7 @@ def _write(run: Run, index: int) -> Executed | None:
         duplicate=result.duplicate,
         attempts=result.attempts,
         response=result.response,
-        read_back=result.read_back,
+        device_reads=result.read_back,
     )
     return None
 

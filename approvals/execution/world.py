@@ -35,11 +35,17 @@ class World(NamedTuple):
         return check_conditions(conditions, self.values, now=timezone.now())
 
 
-def world_now(*, tags: Iterable[str]) -> World:
-    """Wait until every source is in, at most SNAPSHOT_WAIT_S, and read these points in one
-    statement. Call it outside of transactions: it waits."""
+def world_now(*, conditions: Iterable[Mapping[str, Any]], tags: Iterable[str] = ()) -> World:
+    """Wait until every source is in, at most SNAPSHOT_WAIT_S, and read the points of the conditions
+    and `tags` in one statement. Call it outside of transactions: it waits. Without conditions
+    nothing depends on who is in, and nobody waits.
+    """
+    asked = [c["tag"] for c in conditions]
     taken = selectors.snapshot(
-        mode="complete", timeout_s=SNAPSHOT_WAIT_S, tags=list(tags), reader="executor"
+        mode="complete" if asked else "latest",
+        timeout_s=SNAPSHOT_WAIT_S,
+        tags=sorted({*asked, *tags}),
+        reader="executor",
     )
     return World(taken.at, measured_at(taken))
 

@@ -42,7 +42,11 @@ def drill_follow(*, proposal_id: int, target: str) -> None:
         from approvals.services.transitions import proposal_move
 
         proposal_move(
-            proposal_id=proposal_id, source=S.APPROVED, target=S.SUPERSEDED, actor=SYSTEM, note=NEVER
+            proposal_id=proposal_id,
+            source=S.APPROVED,
+            target=S.SUPERSEDED,
+            actor=SYSTEM,
+            note=NEVER,
         )
 
 

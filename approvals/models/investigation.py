@@ -1,4 +1,4 @@
-"""The agent's look at one alarm: every step it took, with inputs, outputs and time."""
+"""The agent's look at one alarm or asset: every step it took, with inputs, outputs and time."""
 
 from __future__ import annotations
 
@@ -39,6 +39,9 @@ class Investigation(models.Model):
         related_name="investigation",
     )
     trigger = models.CharField(max_length=10, choices=Trigger.choices, default=Trigger.ALARM)
+    subject = models.CharField(
+        max_length=80, blank=True, help_text="Asset tag; empty where the alarm says it."
+    )
     question = models.TextField(blank=True, help_text="What an operator asked for.")
     asked_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
@@ -63,9 +66,30 @@ class Investigation(models.Model):
     class Meta:
         ordering = ("-started_at",)
         indexes = (models.Index(fields=("outcome", "started_at"), name="approvals_inv_outcome"),)
+        constraints = (
+            models.UniqueConstraint(
+                fields=("subject",),
+                condition=models.Q(alarm__isnull=True, outcome=""),
+                name="approvals_one_look_at_a_time",
+            ),
+        )
 
     def __str__(self) -> str:
+        if self.alarm_id is None:
+            return f"look at {self.subject}"
         return f"investigation of alarm {self.alarm_id}"
+
+    @property
+    def title(self) -> str:
+        """What it is about, as a list names it. Reads the alarm with its point, asset and rule."""
+        if self.alarm is not None:
+            return f"{self.alarm.point.asset.name}: {self.alarm.rule.name}"
+        return f"{self.subject}: {self.question}" if self.question else self.subject
+
+    @property
+    def budget_spent(self) -> bool:
+        """Whether it ended early because its step budget was spent."""
+        return any(step.get("output", {}).get("skipped") for step in self.timeline)
 
     @property
     def duration_ms(self) -> float:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from django.conf import settings
+from django.contrib.postgres.indexes import GinIndex
+from django.contrib.postgres.search import SearchVector
 from django.db import models
 from django.db.models import Q
 
@@ -136,6 +138,11 @@ class Proposal(models.Model):
         indexes = (
             # The queue and the expiry sweep.
             models.Index(fields=("state", "expires_at"), name="approvals_state_expiry"),
+            # The history's search (`approvals/search.py` asks for exactly this expression).
+            GinIndex(
+                SearchVector("title", "rationale", "target", "kind", config="english"),
+                name="approvals_proposal_words",
+            ),
         )
 
     def __str__(self) -> str:

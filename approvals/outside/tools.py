@@ -195,7 +195,7 @@ def list_proposals(account: AbstractUser, state: str = "", limit: int = 20) -> l
 
 
 def propose_action(
-    account: AbstractUser, kind: str, target: str, rationale: str, params: dict[str, float]
+    account: AbstractUser, kind: str, target: str, rationale: str, params: dict[str, Any]
 ) -> dict[str, Any]:
     """Propose one action of the catalogue (see list_actions). It is checked, predicted by the twin
     and put before people: nothing happens to the plant unless somebody else signs it."""

@@ -37,6 +37,8 @@ def proposal(request: HttpRequest, pk: int) -> HttpResponse:
             "planned": dry_run(writes=found.writes),
             "digest_holds": found.computed_digest() == found.digest,
             "family": _family(found),
+            "hold": selectors.gate_hold_now(),
+            "can_stop_all": user.has_perm("approvals.stop_all"),
         },
     )
 
@@ -82,7 +84,7 @@ def blast(request: HttpRequest, pk: int) -> HttpResponse:
     except Hall.DoesNotExist:
         raise Http404(f"there is no hall {slug!r}") from None
     racks = set(
-        Asset.objects.filter(tag__in=[*radius.get("servers", []), *radius.get("gpus", [])])
+        Asset.objects.filter(tag__in=radius.get("servers") or [])
         .exclude(rack=None)
         .values_list("rack__tag", flat=True)
     )
@@ -108,5 +110,7 @@ def investigation(request: HttpRequest, pk: int) -> HttpResponse:
         pk=pk,
     )
     return render(
-        request, "approvals/investigation.html", {"nav": "approvals", "investigation": found}
+        request,
+        "approvals/investigation.html",
+        {"nav": "approvals", "investigation": found, "has_record": bool(found.record)},
     )

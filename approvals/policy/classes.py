@@ -17,6 +17,7 @@ from approvals.policy.matching import Match
 from approvals.policy.requirement import Subject
 from approvals.states import Risk
 from facilities.models import Asset
+from facilities.models.asset import AssetKind
 
 AUTHORS = ("agent", "person", "outside")
 A_WEEK = timedelta(days=7)
@@ -75,7 +76,8 @@ def _assets(matches: Iterable[Match]) -> list[tuple[str, str, str]]:
 
 def acted_on() -> set[str]:
     """The kinds of asset that some action is on."""
-    return {kind for one in KINDS.values() for kind in (one.target_kinds or (one.target_kind,))}
+    kinds = KINDS.values()
+    return {asset for asset in AssetKind.values if any(kind.acts_on(asset) for kind in kinds)}
 
 
 def _radii(matches: Iterable[Match]) -> list[dict[str, Any]]:

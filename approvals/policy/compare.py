@@ -7,11 +7,12 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from approvals.policy.classes import Example, examples
+from approvals.policy.default import DOCUMENT
 from approvals.policy.document import Policy
 from approvals.policy.evaluate import requirement_under
 from approvals.policy.matching import Match
 from approvals.policy.requirement import STRICTEST, Subject
-from approvals.policy.words import requirement_words
+from approvals.policy.words import limit_words, requirement_words
 
 LIMIT_NAMES = (
     "per_hour", "per_target_per_hour", "open_at_once", "max_racks", "max_gpus", "max_it_kw",
@@ -26,28 +27,31 @@ def changes_between(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]
     before = {rule["name"]: rule for rule in old["rules"]}
     after = {rule["name"]: rule for rule in new["rules"]}
     found = [
-        f"rule “{name}” removed ({_rule_words(before[name])})" for name in before.keys() - after
+        f"rule “{name}” removed ({rule_words(before[name])})" for name in before.keys() - after
     ]
-    found += [f"rule “{name}” added: {_rule_words(after[name])}" for name in after.keys() - before]
+    found += [f"rule “{name}” added: {rule_words(after[name])}" for name in after.keys() - before]
     for name in before.keys() & after.keys():
         if parts := _changed_parts(before[name], after[name]):
             found.append(f"rule “{name}”: {'; '.join(parts)}")
     for part in ("break_glass", "drills", "cool_down_s", "changes"):
         found += [
             f"{part.replace('_', ' ')}: {text}"
-            for text in _changed_fields(old.get(part, {}), new.get(part, {}))
+            for text in _changed_fields(
+                {**DOCUMENT[part], **old.get(part, {})}, {**DOCUMENT[part], **new.get(part, {})}
+            )
         ]
     return sorted(found)
 
 
-def _rule_words(rule: Mapping[str, Any]) -> str:
+def rule_words(rule: Mapping[str, Any]) -> str:
+    """A rule as a sentence: `high risk: two signatures from two different roles, a reason`."""
     what = []
     if rule.get("deny"):
         what.append("forbids it")
     if rule.get("require"):
         what.append(requirement_words(rule["require"]))
     if rule.get("limits"):
-        what.append(", ".join(f"{n.replace('_', ' ')} {v:g}" for n, v in rule["limits"].items()))
+        what.append(limit_words(rule["limits"]))
     return f"{Match.from_dict(rule.get('match', {})).words}: {'; '.join(what)}"
 
 
@@ -155,7 +159,7 @@ def _global_weaker(old: Policy, new: Policy) -> list[str]:
         found.append(
             f"break-glass reviewed within {was.review_within_h:g} h → {now.review_within_h:g} h"
         )
-    if was.second_person and not new.second_person:
+    if old.second_person and not new.second_person:
         found.append("one person alone may weaken the policy")
     return found
 

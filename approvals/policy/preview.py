@@ -94,5 +94,5 @@ def signing_sentence(requirement: Requirement, people: list[Signer], risk: str) 
     }
     words = requirement_words(asked)
     names = ", ".join(f"{one.username} ({one.role})" for one in people)
-    one = "; one of them has to be allowed to sign high risk" if risk == "high" else ""
+    one = "; one signer has to be allowed high risk" if risk == "high" else ""
     return f"{words[0].upper()}{words[1:]}{one}. Could sign: {names or 'nobody'}."

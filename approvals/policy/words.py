@@ -51,3 +51,19 @@ def span_words(seconds: float) -> str:
         if seconds >= size and seconds % size == 0:
             return f"{seconds / size:g} {name}"
     return f"{seconds / 60:.1f} min" if seconds >= 600 else f"{seconds:g} s"
+
+
+LIMIT_WORDS: Final = {
+    "per_hour": "{:g} executed in an hour",
+    "per_target_per_hour": "{:g} in an hour on one asset",
+    "open_at_once": "{:g} under way at once",
+    "max_racks": "{:g} racks reached",
+    "max_gpus": "{:g} GPUs reached",
+    "max_it_kw": "{:g} kW of IT load reached",
+}
+
+
+def limit_words(limits: Mapping[str, float]) -> str:
+    """A rule's limits, e.g. `at most 3 executed in an hour, 2 racks reached`."""
+    said = [LIMIT_WORDS[name].format(value) for name, value in limits.items()]
+    return f"at most {', '.join(said)}"

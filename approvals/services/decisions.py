@@ -21,6 +21,7 @@ from approvals.errors import (
     NotFoundError,
     ReasonRequiredError,
 )
+from approvals.honesty import opened_s
 from approvals.live import push_proposal
 from approvals.models import Decision, Proposal, Verdict
 from approvals.notify import notify
@@ -292,6 +293,7 @@ def _decide(proposal: Proposal, user: AbstractUser, verdict: Verdict, wish: Wish
         role=role_of(user),
         reauthenticated=wish.proven,
         is_break_glass=wish.alone,
+        opened_s=opened_s(proposal=proposal, user=user),
         at=timezone.now(),
     )
     audit_append(

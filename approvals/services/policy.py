@@ -25,7 +25,7 @@ from approvals.errors import (
 )
 from approvals.models import ChangeVerdict, PolicyChange, PolicyVersion
 from approvals.policy.check import document_problems
-from approvals.policy.compare import changes_between, weakens
+from approvals.policy.compare import changes_between, rule_words, weakens
 from approvals.policy.default import DOCUMENT
 from approvals.policy.document import SHIPPED_NUMBER, in_force, policy_of
 from approvals.policy.people import policy_makers
@@ -141,7 +141,7 @@ def policy_change_decide(
 
 def policy_examine(*, user: AbstractUser, document: Mapping[str, Any]) -> dict[str, Any]:
     """What is wrong with a document and what it would change: {problems, changes, weaker,
-    needs_second_person}. Stores nothing.
+    needs_second_person, sentences: one per rule}. Stores nothing.
     """
     now = timezone.now()
     problems = document_problems(document, now=now)
@@ -150,6 +150,7 @@ def policy_examine(*, user: AbstractUser, document: Mapping[str, Any]) -> dict[s
         "changes": [],
         "weaker": [],
         "needs_second_person": False,
+        "sentences": [],
     }
     if any(p.is_error for p in problems):
         return examined
@@ -162,6 +163,7 @@ def policy_examine(*, user: AbstractUser, document: Mapping[str, Any]) -> dict[s
         "changes": changes_between(before, document),
         "weaker": [one._asdict() for one in weaker],
         "needs_second_person": bool(weaker and old.second_person and others),
+        "sentences": [rule_words(rule) for rule in document["rules"]],
     }
 
 

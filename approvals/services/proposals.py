@@ -14,10 +14,12 @@ from django.utils import timezone
 from jsonschema import Draft202012Validator
 
 from approvals.audit import AGENT, SYSTEM, audit_append
+from approvals.blast import blast_radius
 from approvals.canonical import iso_utc
-from approvals.catalogue import KINDS, Action, ActionKind, check_conditions
+from approvals.catalogue import KINDS, Action, ActionKind, action_read, check_conditions
 from approvals.catalogue.situation import Situation
 from approvals.errors import ConflictError, GateError, InvalidActionError, NotAllowedError
+from approvals.honesty.drills import drill_make_way
 from approvals.live import push_proposal
 from approvals.models import Proposal
 from approvals.policy.evaluate import denials, requirement_for
@@ -70,7 +72,8 @@ def proposal_create(
         target=action.target,
         title=kind.sentence(action, asset_name(action.target)),
         params=dict(action.params),
-        writes=[w.as_dict() for w in kind.writes(action)],
+        writes=[w.as_dict() for w in kind.writes(action, situation)],
+        steps=kind.steps(action, situation),
         rationale=draft.rationale,
         citations=draft.citations,
         evidence=draft.evidence,
@@ -97,6 +100,8 @@ def proposal_create(
     author = by.get_username() if by else AGENT
     try:
         with transaction.atomic():
+            if not draft.is_drill:
+                drill_make_way(kind=kind.name, target=action.target)
             proposal.save(force_insert=True)
             audit_append(
                 event="proposal.created",
@@ -149,11 +154,13 @@ def subject_of(*, action: Action, author: str, situation: Situation, risk: str =
     return Subject(
         kind=kind.name,
         target=action.target,
-        target_kind=kind.target_kind,
+        target_kind=situation.kind_of(action.target) or kind.target_kind,
         hall=situation.hall,
-        risk=risk or kind.risk,
+        risk=risk or kind.risk_of(action, situation),
         author=author,
-        blast_radius={},
+        blast_radius=blast_radius(
+            action=action, writes=kind.writes(action, situation), situation=situation
+        ),
     )
 
 
@@ -236,7 +243,11 @@ def action_validate(*, kind: str, target: str, params: dict[str, Any]) -> tuple[
             f"action {kind!r} is not in the catalogue; known are {', '.join(sorted(KINDS))}"
         )
     chosen = KINDS[kind]
-    situation = situation_read(hall=_hall_for(chosen, target))
+    if chosen.is_internal:
+        raise InvalidActionError(
+            f"{kind} is not proposed by hand: it comes from POST /api/v1/proposals/{{id}}/rollback"
+        )
+    situation = situation_read(hall=_hall_for(chosen, target), procedures=chosen.needs_procedures)
     try:
         schema = chosen.schema(target, situation)
     except KeyError as error:
@@ -249,8 +260,12 @@ def action_validate(*, kind: str, target: str, params: dict[str, Any]) -> tuple[
         raise InvalidActionError(
             f"{kind} on {target}: {where}: {problems[0].message}", schema=schema
         )
-    action = Action(kind, target, {name: float(value) for name, value in params.items()})
-    missing = [w.tag for w in chosen.writes(action) if w.tag not in situation.limits]
+    action = action_read(kind, target, params, schema)
+    missing = [
+        w.tag
+        for w in chosen.writes(action, situation)
+        if w.body is None and w.tag not in situation.limits
+    ]
     if missing:
         raise InvalidActionError(
             f"{target} has no writable point {missing[0]}, so {kind} cannot act on it"
@@ -260,7 +275,7 @@ def action_validate(*, kind: str, target: str, params: dict[str, Any]) -> tuple[
 
 def _hall_for(kind: ActionKind, target: str) -> str:
     found = hall_of(target)
-    if found is None or found.kind != kind.target_kind:
+    if found is None or not kind.acts_on(found.kind):
         what = "is not an asset" if found is None else f"is a {found.kind}"
         raise InvalidActionError(
             f"target {target!r} {what}; {kind.name} acts on a {kind.target_kind}"

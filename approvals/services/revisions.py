@@ -23,6 +23,7 @@ from approvals.services.proposals import (
 from approvals.services.signatures import objection_to, requirement_now
 from approvals.services.transitions import proposal_move
 from approvals.signing import reauthenticate
+from approvals.situations import hall_of, situation_read
 from approvals.states import ProposalState
 
 WORDS = 4000
@@ -71,22 +72,52 @@ def proposal_revise(
         raise
 
 
+def revision_form(*, proposal_id: int) -> dict[str, Any]:
+    """What a form for other parameters needs: the schema with the points' limits of now, and the
+    parameters as they are.
+
+    Raises NotFoundError, ConflictError (it does not wait any more), InvalidActionError (not to be
+    edited).
+    """
+    proposal = _readable(proposal_id, None)
+    kind = KINDS[proposal.kind]
+    place = hall_of(proposal.target)
+    situation = situation_read(hall=place.hall if place else "", procedures=kind.needs_procedures)
+    try:
+        schema = kind.schema(proposal.target, situation)
+    except KeyError as error:
+        raise InvalidActionError(
+            f"{proposal.target} has no writable point {error.args[0]} any more"
+        ) from error
+    asked = requirement_now(proposal)
+    return {
+        "proposal": proposal.pk,
+        "title": proposal.title,
+        "digest": proposal.digest,
+        "params": proposal.params,
+        "rationale": proposal.rationale,
+        "schema": schema,
+        "editor_may_sign": asked.editor_may_sign,
+        "reauthenticate": asked.reauthenticate,
+    }
+
+
 def _may_revise(user: AbstractUser) -> None:
     for name in ("approvals.add_proposal", "approvals.decide_proposal"):
         if not user.has_perm(name):
             raise NotAllowedError(f"{user.get_username()} may not change proposals (needs {name})")
 
 
-def _readable(proposal_id: int, digest: str) -> Proposal:
+def _readable(proposal_id: int, digest: str | None) -> Proposal:
     """The proposal, if it can be edited at all; looked at again once it is locked."""
     with transaction.atomic():
         proposal = load(proposal_id)
-    same_payload(proposal, digest)
+    same_payload(proposal, proposal.digest if digest is None else digest)
     is_pending(proposal, ProposalState.SUPERSEDED)
-    if proposal.rolls_back_id:
+    if proposal.rolls_back_id or KINDS[proposal.kind].is_internal:
         raise InvalidActionError(
-            f"proposal {proposal_id} undoes {proposal.rolls_back_id}: its values are those from "
-            "before and cannot be edited"
+            f"proposal {proposal_id} undoes another: its values are those from before and cannot "
+            "be edited"
         )
     return proposal
 
@@ -114,7 +145,6 @@ def _draft(
             case=proposal.case,
             revises=proposal,
             edited_by=user,
-            is_drill=proposal.is_drill,
         ),
         situation,
     )
@@ -149,6 +179,9 @@ def _replace(
         user=user,
         note=f"{user.get_username()} changed its parameters",
     )
+    if original.is_drill:  # revealed with that move; nothing is to come of it
+        original.refresh_from_db()
+        return original
     revision = proposal_create(draft=draft, situation=situation, requested_by=original.requested_by)
     Investigation.objects.filter(proposal=original).update(proposal=revision)
     audit_append(

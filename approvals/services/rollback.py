@@ -146,7 +146,7 @@ def undoing_of(original: Proposal, values: Mapping[str, float]) -> Undoing:
     the catalogue had planned. A point that holds it again already is left out.
     """
     planned = {w["tag"]: w["value"] for w in original.expected_effect.get("rollback", [])}
-    first: dict[str, float] = {}
+    first: dict[str, float | None] = {}
     last: dict[str, float] = {}
     left = []
     for write in _carried_out(original.execution.writes):
@@ -159,20 +159,18 @@ def undoing_of(original: Proposal, values: Mapping[str, float]) -> Undoing:
             continue
         known = (write.get("previous"), write.get("before"), planned.get(tag))
         earlier = next((float(value) for value in known if value is not None), None)
-        if tag not in first and earlier is None:
-            left.append(f"what {tag} was before is not known")
-            continue
-        if earlier is not None:
-            first.setdefault(tag, earlier)
+        first.setdefault(tag, earlier)
         last[tag] = float(write["value"])
     writes = []
     for tag in reversed(list(last)):
-        if _same(first[tag], last[tag]):
-            left.append(f"{tag} was {first[tag]:g} before, too")
-        elif tag in values and _same(values[tag], first[tag]):
-            left.append(f"{tag} is {first[tag]:g} again already")
+        if (was := first[tag]) is None:
+            left.append(f"what {tag} was before is not known")
+        elif _same(was, last[tag]):
+            left.append(f"{tag} was {was:g} before, too")
+        elif tag in values and _same(values[tag], was):
+            left.append(f"{tag} is {was:g} again already")
         else:
-            writes.append(Undo(tag, first[tag], last[tag]))
+            writes.append(Undo(tag, was, last[tag]))
     return Undoing(writes, left)
 
 

@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from approvals.audit import SYSTEM, audit_append
 from approvals.errors import ConflictError, NotFoundError
+from approvals.honesty.drills import drill_follow
 from approvals.live import push_proposal
 from approvals.models import Proposal, ProposalTransition
 from approvals.notify.moves import notify_move
@@ -64,6 +65,7 @@ def proposal_move(
             payload={"from": source, "to": target, "note": note},
         )
         push_proposal(proposal_id=proposal_id, event=target)
+        drill_follow(proposal_id=proposal_id, target=target)
 
 
 def why_not(proposal_id: int, source: str, target: str) -> ConflictError | NotFoundError:

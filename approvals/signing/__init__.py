@@ -1,6 +1,6 @@
 """Proving again who signs: password, one-time code or recovery code."""
 
-from approvals.signing.reauthenticate import (
+from approvals.signing.proof import (
     ReauthenticationRequiredError,
     TooManyAttemptsError,
     reauthenticate,

@@ -102,6 +102,45 @@ def make_proposal(set_values: SetValues) -> MakeProposal:
     return make
 
 
+PASSWORD = "correct-horse-battery"
+
+
+@pytest.fixture
+def person(db: None) -> Callable[[str, str], Any]:
+    """Return a function that makes one more account: `(role, name)`."""
+    from ops_platform.models import User
+    from ops_platform.roles import assign_role, sync_roles
+
+    def make(role: str, name: str) -> Any:
+        sync_roles()
+        user = User.objects.create_user(name, password=PASSWORD)
+        assign_role(user, role)
+        return User.objects.get(pk=user.pk)
+
+    return make
+
+
+@pytest.fixture
+def ask_for(db: None) -> Callable[..., None]:
+    """Return a function that puts one more rule for everything on top of the policy in force."""
+    from approvals.canonical import digest_of
+    from approvals.models import PolicyVersion
+    from approvals.policy.document import in_force
+
+    def change(*, deny: bool = False, reason: str = "", part: Any = None, **require: Any) -> None:
+        number, document = in_force()
+        rule = {"name": f"Test rule {number}", "require": require, "deny": deny, "reason": reason}
+        changed = {**document, "rules": [*document["rules"], rule], **(part or {})}
+        PolicyVersion.objects.create(
+            number=number + 1,
+            document=changed,
+            digest=digest_of(changed),
+            made_at=timezone.now(),
+        )
+
+    return change
+
+
 @pytest.fixture
 def sql() -> Callable[..., list[tuple[Any, ...]]]:
     """Run raw SQL as somebody with a prompt would."""
@@ -112,6 +151,20 @@ def sql() -> Callable[..., list[tuple[Any, ...]]]:
             return list(cursor.fetchall()) if cursor.description else []
 
     return run
+
+
+@pytest.fixture
+def forced(sql: Callable[..., Any]) -> Callable[..., None]:
+    """Return a function that sets columns of proposals past the database's guards."""
+
+    def force(*pks: int, **columns: Any) -> None:
+        sql("SET CONSTRAINTS ALL IMMEDIATE")
+        sql("ALTER TABLE approvals_proposal DISABLE TRIGGER USER")
+        Proposal.objects.filter(pk__in=pks).update(**columns)
+        sql("ALTER TABLE approvals_proposal ENABLE TRIGGER USER")
+        sql("SET CONSTRAINTS ALL DEFERRED")
+
+    return force
 
 
 @dataclass(frozen=True)

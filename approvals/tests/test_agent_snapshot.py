@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from approvals.agent import steps
-from approvals.agent.timeline import Timeline
+from approvals.agent import gather
+from approvals.agent.occasion import occasion_of_alarm
 from approvals.situations import measured_at, situation_read
 from approvals.tests.conftest import CRAC_2_DOWN, SetValues
 from facilities import selectors
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.django_db
 
 
 def gathered() -> dict[str, Any]:
-    """What the agent's first step records about an alarm of CRAC 2."""
+    """What the agent's first tool answers about an alarm of CRAC 2."""
     point, rule = Point.objects.get(tag="crac-2.fault"), AlarmRule.objects.get(name="CRAC fault")
     alarm = Alarm.objects.create(
         point=point,
@@ -29,9 +29,7 @@ def gathered() -> dict[str, Any]:
         peak_value=1.0,
         raised_at=timezone.now(),
     )
-    timeline = Timeline()
-    steps.gather(alarm, timeline)
-    return dict(timeline.steps[0]["output"])
+    return gather.read_hall(occasion_of_alarm(alarm))
 
 
 def test_it_records_the_state_it_read(set_values: SetValues) -> None:
@@ -49,7 +47,7 @@ def test_it_goes_on_without_a_source_that_does_not_come_and_says_so(
     set_values(CRAC_2_DOWN)
     late = timezone.now() - timedelta(seconds=20)
     LatestReading.objects.filter(point__tag="rack-1-01.power_w").update(ts=late)
-    monkeypatch.setattr(steps, "SNAPSHOT_WAIT_S", 0.2)
+    monkeypatch.setattr(gather, "SNAPSHOT_WAIT_S", 0.2)
     output = gathered()
     taken = output["snapshot"]
     assert (taken["complete"], taken["missing_sources"]) == (False, ["unknown"])

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from approvals.models import Proposal
+from approvals.models import AuditEntry, Proposal
 from approvals.tests.conftest import MakeProposal, SetValues
 
 pytestmark = pytest.mark.django_db
@@ -97,7 +97,7 @@ class TestDecide:
         assert (status, body["code"]) == (409, "digest_mismatch")
         assert (body["expected"], body["given"]) == (proposal.digest, "0" * 64)
 
-    def test_it_needs_a_supervisor_for_high_risk(
+    def test_it_needs_two_roles_for_high_risk(
         self,
         make_proposal: MakeProposal,
         client_as: SignIn,
@@ -106,11 +106,20 @@ class TestDecide:
     ) -> None:
         proposal = make_proposal("shed_rack_load", "rack-1-03", {"load_cap_pct": 70.0})
         path, body = f"/api/v1/proposals/{proposal.pk}/approve", {"digest": proposal.digest}
-        status, said = _post(client_as(operator), path, {**body, "reason": "hot"})
-        assert (status, said["code"]) == (403, "high_risk")
-        status, said = _post(client_as(supervisor), path, body)
+        status, said = _post(client_as(operator), path, body)
         assert (status, said["code"]) == (400, "reason_required")
-        assert _post(client_as(supervisor), path, {**body, "reason": "hot"})[0] == 200
+        status, said = _post(client_as(operator), path, {**body, "reason": "hot"})
+        assert (status, said["code"]) == (403, "reauthentication_required")
+        body = {**body, "reason": "hot", "password": "correct-horse-battery"}
+        status, said = _post(client_as(operator), path, body)
+        assert (status, said["state"]) == (200, "pending")
+        signatures = said["signatures"]
+        assert (signatures["have"], signatures["need"]) == (1, 2)
+        assert signatures["roles_missing"] == ["supervisor", "admin"]
+        assert [s["user"] for s in signatures["signed_by"]] == ["operator"]
+        status, said = _post(client_as(supervisor), path, body)
+        assert (status, said["state"]) == (200, "approved")
+        assert said["execute_before"] > said["state_changed_at"]
 
     def test_it_rejects_with_a_reason_only(
         self, make_proposal: MakeProposal, client_as: SignIn, operator: Any
@@ -171,7 +180,8 @@ class TestRead:
         make_proposal("set_fan_speed", "crac-1", {"fan_speed_pct": 85.0})
         make_proposal("set_fan_speed", "crac-3", {"fan_speed_pct": 85.0})
         client = client_as(viewer)
-        with django_assert_num_queries(6):  # session, user, count, rows, decisions, transitions
+        # session, user, count, rows, decisions, transitions, revisions
+        with django_assert_num_queries(7):
             assert client.get("/api/v1/proposals/").json()["count"] == 3
 
     def test_it_filters_by_state(
@@ -187,12 +197,13 @@ class TestRead:
         self, set_values: SetValues, client_as: SignIn, viewer: Any
     ) -> None:
         actions = {a["name"]: a for a in client_as(viewer).get("/api/v1/actions/").json()}
-        assert set(actions) == {
+        assert {
             "start_standby_crac",
             "set_fan_speed",
             "set_supply_setpoint",
             "shed_rack_load",
-        }
+        } <= set(actions)
+        assert "roll_back" not in actions, "nobody asks for it by name"
         target = next(t for t in actions["set_fan_speed"]["targets"] if t["tag"] == "crac-1")
         limits = target["schema"]["properties"]["fan_speed_pct"]
         assert (limits["minimum"], limits["maximum"], limits["x-unit"]) == (30, 100, "%")
@@ -203,6 +214,21 @@ class TestRead:
         proposal = make_proposal()
         client = client_as(viewer)
         found = client.get(f"/api/v1/audit/?object=proposal:{proposal.pk}").json()["results"]
-        assert [e["event"] for e in found] == ["proposal.pending", "proposal.created"]
+        assert [e["event"] for e in found] == [
+            "proposal.pending",
+            "proposal.simulated",
+            "proposal.created",
+        ]
         assert client.get("/api/v1/audit/?event=decision.").json()["count"] == 0
+
+        def count(**wanted: str) -> int:
+            return int(client.get("/api/v1/audit/", wanted).json()["count"])
+
+        everything = count()
+        assert count(text="CRAC 2 REPORTS") == 1
+        assert count(text="no such words") == 0
+        middle = AuditEntry.objects.get(event="proposal.simulated").at.isoformat()
+        assert 0 < count(until=middle) == everything - count(since=middle)
+        for wrong in ("since=yesterday", "text=a%00b", "actor=%00"):
+            assert client.get(f"/api/v1/audit/?{wrong}").status_code == 400
         assert client.get("/api/v1/audit/verify").json()["ok"] is True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from datetime import UTC, timedelta
 from typing import Any
 
 import pytest
@@ -12,8 +13,10 @@ from django.utils import timezone
 
 from approvals.audit import audit_append, audit_verify
 from approvals.models import GENESIS, AuditEntry
+from approvals.token_uses import token_uses_note
 from facilities.alarms.services import alarm_acknowledge
-from facilities.models import Alarm, AlarmRule, Point
+from facilities.models import Alarm, AlarmRule, Point, Source
+from facilities.services.sources import source_create, source_revoke, source_rotate
 
 TABLE = "approvals_auditentry"
 
@@ -136,3 +139,51 @@ def test_it_records_who_acknowledged_an_alarm(
     entry = AuditEntry.objects.get(event="alarm.acknowledged")
     assert (entry.actor, entry.object) == ("operator", f"alarm:{alarm.pk}")
     assert entry.payload == {"point": alarm.point.tag, "note": "on my way"}
+
+
+@pytest.mark.django_db
+def test_it_records_what_happens_to_a_sources_token_but_not_the_token() -> None:
+    issued = source_create(name="bms", by="supervisor")
+    rotated = source_rotate(source_id=issued.source.pk, by="supervisor")
+    source_revoke(source_id=issued.source.pk)
+    entries = list(AuditEntry.objects.filter(object="source:bms").order_by("seq"))
+    assert [(e.event, e.actor) for e in entries] == [
+        ("source.token_issued", "supervisor"),
+        ("source.token_rotated", "supervisor"),
+        ("source.token_revoked", "system"),
+    ]
+    told = str([e.payload for e in entries])
+    assert issued.token not in told and rotated.token not in told
+
+
+@pytest.mark.django_db
+def test_it_makes_no_token_that_it_cannot_record(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(**_: Any) -> None:
+        raise OSError("disk full")
+
+    monkeypatch.setattr("approvals.signals.audit_append", full)
+    with pytest.raises(OSError, match="disk full"):
+        source_create(name="bms")
+    assert not Source.objects.filter(name="bms").exists()
+
+
+@pytest.mark.django_db
+def test_it_records_the_use_of_a_sources_token_once_a_day() -> None:
+    source = source_create(name="bms").source
+    source_create(name="silent")
+    now = timezone.now()
+
+    def uses() -> list[str]:
+        found = AuditEntry.objects.filter(event="source.token_used").order_by("seq")
+        return [f"{e.object} {e.payload['day']}" for e in found]
+
+    assert token_uses_note() == 0
+    yesterday = now - timedelta(days=1)
+    Source.objects.filter(name="bms").update(last_seen_at=yesterday)
+    assert [token_uses_note(), token_uses_note()] == [1, 0]
+    Source.objects.filter(name="bms").update(last_seen_at=now)
+    assert [token_uses_note(), token_uses_note()] == [1, 0]
+    assert uses() == [f"source:bms {at.astimezone(UTC).date()}" for at in (yesterday, now)]
+    source_rotate(source_id=source.pk)
+    assert token_uses_note() == 1, "another token is another use"
+    assert audit_verify().ok

@@ -17,7 +17,10 @@ from approvals.services import (
     proposal_reject,
     proposal_request,
 )
-from approvals.tests.conftest import MakeProposal, SetValues
+from approvals.services.signatures import signatures_hold, signatures_of
+from approvals.signing import ReauthenticationRequiredError
+from approvals.tests.conftest import PASSWORD, MakeProposal, SetValues
+from ops_platform.roles import assign_role
 
 
 def _denials() -> list[str]:
@@ -85,21 +88,84 @@ class TestApprove:
             proposal_approve(proposal_id=proposal.pk, user=viewer, digest=proposal.digest)
         assert _denials() == ["not_allowed"]
 
-    def test_it_needs_a_supervisor_and_a_reason_for_high_risk(
-        self, make_proposal: MakeProposal, set_values: SetValues, operator: Any, supervisor: Any
+    def test_it_needs_two_people_of_two_roles_a_reason_and_a_proof_for_high_risk(
+        self, make_proposal: MakeProposal, operator: Any, supervisor: Any, person: Any
     ) -> None:
         proposal = make_proposal("shed_rack_load", "rack-1-03", {"load_cap_pct": 70.0})
-        with pytest.raises(NotAllowedError) as refused:
-            proposal_approve(
-                proposal_id=proposal.pk, user=operator, digest=proposal.digest, reason="hot"
+
+        def sign(user: Any, **given: Any) -> Proposal:
+            return proposal_approve(
+                proposal_id=proposal.pk, user=user, digest=proposal.digest, **given
             )
-        assert refused.value.code == "high_risk"
+
         with pytest.raises(ReasonRequiredError):
-            proposal_approve(proposal_id=proposal.pk, user=supervisor, digest=proposal.digest)
-        proposal_approve(
-            proposal_id=proposal.pk, user=supervisor, digest=proposal.digest, reason="hot"
+            sign(operator, password=PASSWORD)
+        with pytest.raises(ReauthenticationRequiredError) as refused:
+            sign(operator, reason="hot")
+        assert refused.value.code == "reauthentication_required"
+        with pytest.raises(ReauthenticationRequiredError) as refused:
+            sign(operator, reason="hot", password="guess")
+        assert refused.value.code == "reauthentication_failed"
+        assert not Decision.objects.exists()
+
+        signed = sign(operator, reason="hot", password=PASSWORD)
+        assert (signed.state, signed.execute_before) == ("pending", None)
+        said = signatures_of(signed)
+        assert (said["have"], said["need"]) == (1, 2)
+        assert said["roles_missing"] == ["supervisor", "admin"]
+        with pytest.raises(ConflictError) as twice:
+            sign(operator, reason="hot", password=PASSWORD)
+        assert twice.value.code == "already_signed"
+        with pytest.raises(NotAllowedError) as another:
+            sign(person("operator", "second"), reason="hot", password=PASSWORD)
+        assert another.value.code == "another_role"
+
+        signed = sign(supervisor, reason="agreed", password=PASSWORD)
+        assert signed.state == "approved"
+        assert signed.execute_before is not None
+        decisions = Decision.objects.filter(proposal=proposal)
+        assert [(d.role, d.reauthenticated) for d in decisions] == [
+            ("operator", "password"),
+            ("supervisor", "password"),
+        ]
+        assert signatures_hold(signed) == ""
+
+    def test_it_counts_a_signature_only_while_its_signer_may_sign(
+        self, make_proposal: MakeProposal, operator: Any, supervisor: Any, person: Any
+    ) -> None:
+        proposal = make_proposal("shed_rack_load", "rack-1-03", {"load_cap_pct": 70.0})
+        second = person("operator", "second")
+
+        def sign(user: Any) -> Proposal:
+            return proposal_approve(
+                proposal_id=proposal.pk,
+                user=user,
+                digest=proposal.digest,
+                reason="hot",
+                password=PASSWORD,
+            )
+
+        sign(operator)
+        operator.is_active = False
+        operator.save()
+        assert sign(supervisor).state == "pending", "one of the two signatures has lapsed"
+        assert sign(second).state == "approved"
+        proposal.refresh_from_db()
+        assert signatures_hold(proposal) == ""
+        assign_role(supervisor, "operator")
+        assert "signed as supervisor and is operator now" in signatures_hold(
+            Proposal.objects.get(pk=proposal.pk)
         )
-        assert Proposal.objects.get(pk=proposal.pk).state == "approved"
+
+    def test_it_does_not_hold_when_the_policy_asks_for_more_since(
+        self, make_proposal: MakeProposal, operator: Any, ask_for: Any
+    ) -> None:
+        proposal = make_proposal()
+        proposal_approve(proposal_id=proposal.pk, user=operator, digest=proposal.digest)
+        proposal.refresh_from_db()
+        assert signatures_hold(proposal) == ""
+        ask_for(signatures=2)
+        assert signatures_hold(proposal).startswith("1 of 2 signatures")
 
     def test_it_refuses_an_expired_proposal_even_before_the_sweep(
         self, make_proposal: MakeProposal, operator: Any, settings: Any

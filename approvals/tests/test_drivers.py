@@ -21,7 +21,15 @@ from approvals.drivers.base import DriverError, Order
 from approvals.drivers.modbus import ModbusDriver
 from approvals.drivers.redfish import RedfishDriver
 from approvals.drivers.webhook import WebhookDriver
-from approvals.models import AuditEntry, DriverBinding, Execution, Outcome, ProposalState
+from approvals.execution.orders import send
+from approvals.models import (
+    AssetLease,
+    AuditEntry,
+    DriverBinding,
+    Execution,
+    Outcome,
+    ProposalState,
+)
 from approvals.services.decisions import proposal_approve
 from approvals.tests.conftest import MakeProposal
 
@@ -67,6 +75,9 @@ class Bms:
 
     def __init__(self, lost: int = 0) -> None:
         self.lost, self.value, self.seen, self.requests = lost, 70.0, set[str](), 0
+        self.fences: list[str | None] = []
+        self.types: list[str] = []
+        self.bodies: list[Any] = []
 
     def __call__(self, request: Any, body: bytes) -> tuple[int, Any, dict[str, str]]:
         self.requests += 1
@@ -76,7 +87,10 @@ class Bms:
             return 401, {"detail": str(error)}, {}
         previous, duplicate = self.value, message["id"] in self.seen
         self.seen.add(message["id"])
-        self.value = message["data"]["value"]
+        self.fences.append(request.headers["holdpoint-fence"])
+        self.types.append(message["type"])
+        self.bodies.append(message["data"].get("body"))
+        self.value = message["data"].get("value", self.value)
         if self.lost:
             self.lost -= 1
             return 0, None, {}
@@ -295,7 +309,78 @@ def test_it_writes_nothing_by_a_dry_run(
     assert "dry run, nothing was written: binding bms would send POST" in done.detail
     assert Execution.objects.get(proposal=proposal).writes[0]["state"] == "planned"
     with pytest.raises(DriverError, match="dry run"):
-        execution.send(Order("crac-4.run_cmd", 1.0, "k:0"))
+        send(Order("crac-4.run_cmd", 1.0, "k:0"), obj="proposal:1")
+
+
+def test_it_audits_each_read_of_a_secret_and_never_the_secret(
+    binding: DriverBinding, make_proposal: MakeProposal, operator: Any, settings: Any
+) -> None:
+    bms = Bms()
+    server = Receiver(bms)
+    settings.DRIVER_SECRETS = {"bms": SECRET}
+    DriverBinding.objects.update(settings={"url": server.url}, is_dry_run=False)
+    proposal = make_proposal()
+    dry = execution.dry_run(writes=proposal.writes)
+    assert dry[0].problem == ""
+    assert not AuditEntry.objects.filter(event="secret.read").exists(), "a plan reads no secret"
+    proposal_approve(proposal_id=proposal.pk, user=operator, digest=proposal.digest)
+    assert execution.execute(proposal_id=proposal.pk).outcome == Outcome.SUCCEEDED
+    send(Order("crac-4.run_cmd", 1.0, "k:1"), obj=f"proposal:{proposal.pk}")
+    server.shutdown()
+    entry = AuditEntry.objects.get(event="secret.read")
+    assert (entry.object, entry.payload) == (
+        f"proposal:{proposal.pk}",
+        {"binding": "bms", "secret": "bms"},
+    )
+    everything = json.dumps(list(AuditEntry.objects.values_list("payload", flat=True)))
+    assert SECRET not in everything
+    assert SECRET.removeprefix("whsec_") not in everything
+    token = AssetLease.objects.get(asset="crac-4").token
+    assert bms.fences[0] == str(token)
+
+
+def test_it_sends_nothing_when_the_read_of_a_secret_cannot_be_audited(
+    binding: DriverBinding, settings: Any, monkeypatch: Any
+) -> None:
+    bms = Bms()
+    server = Receiver(bms)
+    settings.DRIVER_SECRETS = {"bms": SECRET}
+    DriverBinding.objects.update(settings={"url": server.url}, is_dry_run=False)
+
+    def broken(**_: Any) -> None:
+        raise OSError("no trail")
+
+    monkeypatch.setattr("approvals.execution.orders.audit_append", broken)
+    with pytest.raises(OSError, match="no trail"):
+        send(Order("crac-4.run_cmd", 1.0, "k:0"), obj="proposal:1")
+    server.shutdown()
+    assert bms.requests == 0
+
+
+def test_it_sends_a_work_order_by_webhook_and_by_no_register(controller: dict[str, Any]) -> None:
+    order = Order("crac-1.work_order", 0.0, "k:0", {"asset": "crac-1", "title": "Filter"})
+    bms = Bms()
+    server = Receiver(bms)
+    driver = WebhookDriver({"url": server.url}, SECRET)
+    assert driver.write(order).duplicate is False
+    server.shutdown()
+    assert (bms.types, bms.bodies) == (["work_order.create"], [order.body])
+    with pytest.raises(DriverError, match="takes setpoints only") as refused:
+        ModbusDriver(controller).write(order)
+    assert not refused.value.maybe_applied
+
+
+def test_it_looks_at_the_register_when_asked_what_became_of_an_order(
+    controller: dict[str, Any],
+) -> None:
+    driver = ModbusDriver(controller)
+    driver.write(Order("fan.pct", 85.0, "k:0"))
+    assert driver.look(Order("fan.pct", 85.0, "k:0")).applied is True
+    assert driver.look(Order("fan.pct", 60.0, "k:0")).applied is False
+    away = ModbusDriver({**controller, "port": 1})
+    assert away.look(Order("fan.pct", 60.0, "k:0")).applied is None
+    webhook = WebhookDriver({"url": "http://127.0.0.1:1"}, SECRET)
+    assert webhook.look(Order("fan.pct", 60.0, "k:0")).applied is None
 
 
 def test_it_says_before_the_first_write_that_a_driver_cannot(

@@ -68,7 +68,7 @@ def cut(course: Course, end_s: float) -> Course:
 
 SPAN = Span.of(end_s=WINDOW_S, gap_s=EVERY_S)
 # The mean of the effect's rise over the last 30 s of the window.
-RISEN = float(np.mean(1 - np.exp(-TIMES[TIMES >= WINDOW_S - SPAN.settle_s] / 20.0)))
+RISEN = float(np.mean(1 - np.exp(-TIMES[WINDOW_S - SPAN.settle_s <= TIMES] / 20.0)))
 
 
 class TestCoverage:

@@ -7,20 +7,28 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
 from approvals import execution
-from approvals.effects import effect_measure
-from approvals.models import AuditEntry, Effect, Execution, Proposal
+from approvals.catalogue import KINDS
+from approvals.execution import run
+from approvals.models import ChangeWindow, Effect, Execution, Proposal
 from approvals.services import (
     proposal_approve,
     proposal_expire_due,
+    proposal_move,
     proposal_reject,
-    proposal_request,
 )
-from approvals.tasks import execute_proposal, measure_effect
-from approvals.tests.conftest import CRAC_2_DOWN, MakeProposal, PlantProcess, SetValues
+from approvals.tasks import execute_proposal
+from approvals.tests.conftest import (
+    CRAC_2_DOWN,
+    HEALTHY,
+    MakeProposal,
+    PlantProcess,
+    SetValues,
+)
+from approvals.tests.execution_kit import events, fans, last_note, made, signed
 
 pytestmark = pytest.mark.django_db
 
@@ -28,11 +36,6 @@ pytestmark = pytest.mark.django_db
 def _signed(make_proposal: MakeProposal, operator: Any) -> Proposal:
     proposal = make_proposal()
     return proposal_approve(proposal_id=proposal.pk, user=operator, digest=proposal.digest)
-
-
-def _events(proposal: Proposal) -> list[str]:
-    found = AuditEntry.objects.filter(object=f"proposal:{proposal.pk}").order_by("seq")
-    return list(found.values_list("event", flat=True))
 
 
 def test_it_writes_what_was_signed_and_nothing_else(
@@ -48,11 +51,12 @@ def test_it_writes_what_was_signed_and_nothing_else(
     assert done.writes[0]["state"] == "applied"
     assert done.writes[0]["response"]["applied"] is True
     assert [c["ok"] for c in done.preconditions] == [True] * len(proposal.preconditions)
-    assert _events(proposal) == [
+    assert events(proposal) == [
         "proposal.created",
+        "proposal.simulated",
         "proposal.pending",
-        "proposal.approved",
         "decision.approve",
+        "proposal.approved",
         "proposal.executing",
         "write.sent",
         "write.applied",
@@ -85,10 +89,11 @@ def test_it_writes_nothing_when_rejected_expired_or_unsigned(
         ({"chwp-1.running": 0.0}, "chwp-1.running: expected >= 1, actual 0"),
     ],
 )
-def test_it_writes_nothing_when_the_plant_changed_since(
+def test_it_goes_back_to_the_operators_when_the_plant_changed_since(
     make_proposal: MakeProposal,
     set_values: SetValues,
     operator: Any,
+    supervisor: Any,
     plant: PlantProcess,
     changed: dict[str, float],
     said: str,
@@ -96,13 +101,20 @@ def test_it_writes_nothing_when_the_plant_changed_since(
     before = plant.writes()
     proposal = _signed(make_proposal, operator)
     set_values(changed)
-    assert execute_proposal(proposal.pk) == "refused"
+    assert execute_proposal(proposal.pk) == ""
+    proposal.refresh_from_db()
+    assert (proposal.state, proposal.round) == ("pending", 2)
+    assert said in last_note(proposal)
+    assert "execution.returned" in events(proposal)
+    assert execute_proposal(proposal.pk) == "", "the old signature is void"
+    set_values({**HEALTHY, **CRAC_2_DOWN})
+    proposal_approve(proposal_id=proposal.pk, user=supervisor, digest=proposal.digest)
     assert plant.writes() == before
-    assert Proposal.objects.get(pk=proposal.pk).state == "failed"
-    assert said in Execution.objects.get(proposal=proposal).detail
+    assert execute_proposal(proposal.pk) == "succeeded"
+    assert len(plant.writes()) == len(before) + 1
 
 
-def test_it_writes_nothing_on_stale_readings(
+def test_it_goes_back_to_the_operators_on_stale_readings(
     make_proposal: MakeProposal, operator: Any, plant: PlantProcess
 ) -> None:
     from facilities.models import LatestReading
@@ -110,9 +122,121 @@ def test_it_writes_nothing_on_stale_readings(
     before = plant.writes()
     proposal = _signed(make_proposal, operator)
     LatestReading.objects.update(ts=timezone.now() - timedelta(minutes=5))
-    assert execute_proposal(proposal.pk) == "refused"
+    assert execute_proposal(proposal.pk) == ""
+    proposal.refresh_from_db()
+    assert proposal.state == "pending"
+    assert "is 300 s old" in last_note(proposal)
     assert plant.writes() == before
-    assert "is 300 s old" in Execution.objects.get(proposal=proposal).detail
+
+
+class TestClaim:
+    def test_it_expires_when_the_deadline_has_passed(
+        self, make_proposal: MakeProposal, operator: Any, plant: PlantProcess
+    ) -> None:
+        before = plant.writes()
+        proposal = _signed(make_proposal, operator)
+        assert proposal.execute_before is not None
+        Proposal.objects.filter(pk=proposal.pk).update(
+            execute_before=timezone.now() - timedelta(seconds=1)
+        )
+        assert execute_proposal(proposal.pk) == ""
+        proposal.refresh_from_db()
+        assert proposal.state == "expired"
+        assert plant.writes() == before
+
+    def test_it_goes_back_when_a_signer_lost_the_account(
+        self, make_proposal: MakeProposal, operator: Any, plant: PlantProcess
+    ) -> None:
+        before = plant.writes()
+        proposal = _signed(make_proposal, operator)
+        type(operator).objects.filter(pk=operator.pk).update(is_active=False)
+        assert execute_proposal(proposal.pk) == ""
+        proposal.refresh_from_db()
+        assert proposal.state == "pending"
+        assert "operator" in last_note(proposal)
+        assert plant.writes() == before
+
+    @pytest.mark.parametrize(("minutes", "state"), [(5, "approved"), (300, "pending")])
+    def test_it_waits_for_a_freeze_that_ends_in_time_and_goes_back_for_another(
+        self,
+        make_proposal: MakeProposal,
+        operator: Any,
+        plant: PlantProcess,
+        minutes: int,
+        state: str,
+    ) -> None:
+        before = plant.writes()
+        proposal = _signed(make_proposal, operator)
+        now = timezone.now()
+        ChangeWindow.objects.create(
+            name="Quarter end", kind="freeze", starts_at=now - timedelta(minutes=1),
+            ends_at=now + timedelta(minutes=minutes), reason="books", made_by=operator, made_at=now,
+        )  # fmt: skip
+        for _ in range(3):
+            execute_proposal(proposal.pk)
+        proposal.refresh_from_db()
+        assert (proposal.state, plant.writes()) == (state, before)
+        waits = execution.waiting_sentence(proposal=proposal)
+        assert ("Quarter end" in waits) is (state == "approved")
+        assert events(proposal).count("execution.waiting") == (state == "approved")
+
+    def test_it_waits_until_the_target_has_cooled_down(
+        self, make_proposal: MakeProposal, operator: Any, plant: PlantProcess, monkeypatch: Any
+    ) -> None:
+        monkeypatch.setattr(KINDS["set_fan_speed"], "cool_down_s", 600.0, raising=False)
+        first = signed(made(fans(81.0)), operator)
+        assert execute_proposal(first.pk) == "succeeded"
+        proposal_move(proposal_id=first.pk, source="succeeded", target="verified")
+        second = signed(made(fans(82.0)), operator)
+        assert execute_proposal(second.pk) == ""
+        second.refresh_from_db()
+        assert second.state == "approved"
+        assert f"crac-1 was changed by proposal {first.pk}" in execution.waiting_sentence(
+            proposal=second
+        )
+        monkeypatch.setattr(KINDS["set_fan_speed"], "cool_down_s", 0.0, raising=False)
+        assert execute_proposal(second.pk) == "succeeded"
+
+    def test_it_never_executes_a_drill(self, operator: Any, plant: PlantProcess, db: None) -> None:
+        before = plant.writes()
+        drill = made(fans(83.0), is_drill=True)
+        proposal_approve(proposal_id=drill.pk, user=operator, digest=drill.digest)
+        assert execute_proposal(drill.pk) == ""
+        assert plant.writes() == before
+        assert not Execution.objects.exists()
+
+    def test_it_refuses_orders_that_were_not_signed_by_raw_sql(
+        self, operator: Any, plant: PlantProcess, set_values: SetValues, sql: Any
+    ) -> None:
+        proposal = signed(made(fans(84.0)), operator)
+        proposal_move(proposal_id=proposal.pk, source="approved", target="executing")
+        foreign = '[{"tag": "rack-1-01.load_cap_pct", "value": 40, "key": "k:0"}]'
+        insert = (
+            "INSERT INTO approvals_execution (proposal_id, idempotency_key, digest, preconditions,"
+            " writes, fence, holds, steps, stop_reason, started_at, outcome, detail) VALUES"
+            " (%s, 'forged', %s, '[]', %s, 0, '[]', '[]', '', now(), '', '')"
+        )
+        with (
+            pytest.raises(IntegrityError, match="not those that were signed"),
+            transaction.atomic(),
+        ):
+            sql(insert, proposal.pk, proposal.digest, foreign)
+
+    def test_it_refuses_to_change_orders_keys_or_a_finished_execution_by_raw_sql(
+        self, operator: Any, plant: PlantProcess, set_values: SetValues, sql: Any
+    ) -> None:
+        proposal = signed(made(fans(85.0)), operator)
+        assert execute_proposal(proposal.pk) == "succeeded"
+        where = " WHERE proposal_id = %s"
+        for change, said in (
+            ("writes = jsonb_set(writes, '{0,value}', '99')", "what was signed"),
+            ("writes = jsonb_set(writes, '{0,key}', '\"x\"')", "what was signed"),
+            ("writes = jsonb_set(writes, '{0,state}', '\"failed\"')", "has finished"),
+            ("outcome = 'failed'", "has finished"),
+            ("confirmed_at = now(), detail = 'x'", "has finished"),
+        ):
+            with pytest.raises(IntegrityError, match=said), transaction.atomic():
+                sql(f"UPDATE approvals_execution SET {change}{where}", proposal.pk)
 
 
 def test_it_fails_with_a_clear_sentence_when_the_plant_is_away(
@@ -142,17 +266,17 @@ def test_it_resumes_with_the_same_key_after_a_death_between_write_and_note(
 ) -> None:
     before = len(plant.writes())
     proposal = _signed(make_proposal, operator)
-    real = execution.send
+    real = run.send
 
-    def dies_after_writing(order: Any) -> None:
-        real(order)
+    def dies_after_writing(order: Any, *, obj: str) -> None:
+        real(order, obj=obj)
         raise SystemExit("killed")
 
-    monkeypatch.setattr(execution, "send", dies_after_writing)
+    monkeypatch.setattr(run, "send", dies_after_writing)
     with pytest.raises(SystemExit):
         execution.execute(proposal_id=proposal.pk)
     assert Execution.objects.get(proposal=proposal).writes[0]["state"] == "sending"
-    monkeypatch.setattr(execution, "send", real)
+    monkeypatch.setattr(run, "send", real)
     assert execute_proposal(proposal.pk) == "succeeded"
     assert len(plant.writes()) == before + 1
     assert Execution.objects.get(proposal=proposal).writes[0]["duplicate"] is True
@@ -182,94 +306,3 @@ def test_it_writes_once_when_the_task_runs_three_times_at_once(
     assert execution.execute(proposal_id=proposal.pk).outcome == ""
     assert len(plant.writes()) == before + 1
     assert Execution.objects.filter(proposal=proposal).count() == 1
-
-
-class TestEffect:
-    def _written(
-        self, make_proposal: MakeProposal, operator: Any, set_values: SetValues, inlet_c: float
-    ) -> Effect:
-        set_values({"rack-1-03.inlet_c": inlet_c})
-        proposal = _signed(make_proposal, operator)
-        assert execute_proposal(proposal.pk) == "succeeded"
-        effect = Effect.objects.get(proposal=proposal)
-        assert (effect.tag, effect.before) == ("rack-1-03.inlet_c", inlet_c)
-        return effect
-
-    def _end_window(self, effect: Effect) -> None:
-        Effect.objects.filter(pk=effect.pk).update(started_at=timezone.now() - timedelta(hours=1))
-
-    def test_it_is_verified_as_soon_as_the_inlet_is_back(
-        self, make_proposal: MakeProposal, operator: Any, set_values: SetValues, plant: PlantProcess
-    ) -> None:
-        effect = self._written(make_proposal, operator, set_values, 29.0)
-        set_values({"rack-1-03.inlet_c": 28.1, "crac-4.running": 1.0})
-        assert effect_measure(proposal_id=effect.proposal_id).verdict == ""
-        set_values({"rack-1-03.inlet_c": 26.4})
-        assert measure_effect(effect.proposal_id) == "verified"
-        effect.refresh_from_db()
-        assert (effect.before, effect.after, effect.verdict) == (29.0, 26.4, "verified")
-        assert Proposal.objects.get(pk=effect.proposal_id).state == "verified"
-        assert _events(effect.proposal)[-1] == "effect.verified"
-
-    def test_its_verdict_compares_measured_with_predicted(
-        self, set_values: SetValues, operator: Any, supervisor: Any, plant: PlantProcess
-    ) -> None:
-        set_values({**CRAC_2_DOWN, "rack-1-03.inlet_c": 29.0})
-        proposal = proposal_request(
-            user=operator, kind="start_standby_crac", target="crac-4", params={}, rationale="Hot."
-        )
-        assert proposal.prediction["tag"] == "rack-1-03.inlet_c"
-        proposal_approve(proposal_id=proposal.pk, user=supervisor, digest=proposal.digest)
-        assert execute_proposal(proposal.pk) == "succeeded"
-        set_values({"rack-1-03.inlet_c": 22.1, "crac-4.running": 1.0})
-        found = effect_measure(proposal_id=proposal.pk)
-        assert found.verdict == "verified"
-        assert "the twin predicted" in found.detail
-        assert "measured 22.1 is" in found.detail
-        assert Effect.objects.get(proposal=proposal).detail == found.detail
-
-    def test_it_has_no_effect_when_the_window_ends_warm(
-        self, make_proposal: MakeProposal, operator: Any, set_values: SetValues, plant: PlantProcess
-    ) -> None:
-        effect = self._written(make_proposal, operator, set_values, 29.0)
-        set_values({"rack-1-03.inlet_c": 29.5, "crac-4.running": 1.0})
-        self._end_window(effect)
-        assert measure_effect(effect.proposal_id) == "no_effect"
-        effect.refresh_from_db()
-        assert "rack-1-03.inlet_c is 29.5, not below 27" in effect.detail
-        assert Proposal.objects.get(pk=effect.proposal_id).state == "no_effect"
-
-    def test_it_has_no_effect_when_the_unit_never_ran(
-        self, make_proposal: MakeProposal, operator: Any, set_values: SetValues, plant: PlantProcess
-    ) -> None:
-        effect = self._written(make_proposal, operator, set_values, 29.0)
-        set_values({"rack-1-03.inlet_c": 26.0})
-        self._end_window(effect)
-        assert measure_effect(effect.proposal_id) == "no_effect"
-        effect.refresh_from_db()
-        assert "crac-4.running: expected >= 1, actual 0" in effect.detail
-
-    def test_it_waits_for_the_window_when_the_inlet_was_fine_before(
-        self, make_proposal: MakeProposal, operator: Any, set_values: SetValues, plant: PlantProcess
-    ) -> None:
-        effect = self._written(make_proposal, operator, set_values, 25.0)
-        set_values({"rack-1-03.inlet_c": 25.5, "crac-4.running": 1.0})
-        assert measure_effect(effect.proposal_id) == ""
-        self._end_window(effect)
-        assert measure_effect(effect.proposal_id) == "verified"
-        effect.refresh_from_db()
-        assert "stayed below 27" in effect.detail
-
-    def test_it_does_not_take_silence_for_success(
-        self, make_proposal: MakeProposal, operator: Any, set_values: SetValues, plant: PlantProcess
-    ) -> None:
-        from facilities.models import LatestReading
-
-        effect = self._written(make_proposal, operator, set_values, 29.0)
-        set_values({"crac-4.running": 1.0})
-        long_ago = timezone.now() - timedelta(hours=2)
-        LatestReading.objects.filter(point__tag=effect.tag).update(ts=long_ago, value=20.0)
-        self._end_window(effect)
-        assert measure_effect(effect.proposal_id) == "no_effect"
-        effect.refresh_from_db()
-        assert "sent no reading since the write" in effect.detail

@@ -21,7 +21,7 @@ from django.db import transaction
 from django.test import Client
 from django.utils import timezone
 
-from approvals.models import AuditEntry, Delivery, NotificationRule, Proposal
+from approvals.models import AuditEntry, Delivery, NotificationRule
 from approvals.notify import deliver, moves, notify, rules
 from approvals.notify.events import EVENTS
 from approvals.services import proposal_move, proposal_reject
@@ -268,17 +268,16 @@ def test_it_follows_a_proposal_through_its_states(
 
 
 def test_it_reminds_once_when_the_time_runs_out(
-    make_proposal: MakeProposal, operator: Any, sql: Any
+    make_proposal: MakeProposal, operator: Any, forced: Any
 ) -> None:
     rules.rule_add(user=operator, channel="browser", events=["proposal.expiring"])
     proposal = make_proposal()
     assert moves.remind_expiring() == 0
-    sql("SET session_replication_role = replica")  # the payload is frozen, its expiry too
-    Proposal.objects.filter(pk=proposal.pk).update(
+    forced(
+        proposal.pk,
         created_at=timezone.now() - timedelta(minutes=14),
         expires_at=timezone.now() + timedelta(minutes=1),
     )
-    sql("SET session_replication_role = origin")
     assert moves.remind_expiring() == 1
     assert Delivery.objects.get().event == "proposal.expiring"
     moves.remind_expiring()
@@ -380,13 +379,11 @@ class TestDoors:
 
 
 def test_it_tells_of_a_failed_execution_with_the_reason(
-    make_proposal: MakeProposal, operator: Any, sql: Any
+    make_proposal: MakeProposal, operator: Any, forced: Any
 ) -> None:
     rules.rule_add(user=operator, channel="browser", events=["execution.unknown"])
     proposal = make_proposal()
-    sql("SET session_replication_role = replica")
-    Proposal.objects.filter(pk=proposal.pk).update(state=ProposalState.EXECUTING)
-    sql("SET session_replication_role = origin")
+    forced(proposal.pk, state=ProposalState.EXECUTING)
     proposal_move(
         proposal_id=proposal.pk,
         source=ProposalState.EXECUTING,

@@ -12,15 +12,16 @@ from django.utils import timezone
 from approvals.agent import investigate
 from approvals.agent.experience import experience_sentence
 from approvals.effects import effect_measure
-from approvals.models import Effect, Execution, Proposal
+from approvals.models import Effect, Proposal
 from approvals.outcome import outcomes_submit
 from approvals.services import (
-    proposal_approve,
     proposal_expire_due,
-    proposal_move,
     proposal_reject,
 )
+from approvals.services.revisions import proposal_revise
+from approvals.services.rollback import proposal_rollback, rollback_settle
 from approvals.tests.conftest import CRAC_2_DOWN, MakeProposal, SetValues
+from approvals.tests.courses import course_write, written
 from facilities.models import Alarm, AlarmRule, Point
 from rag.models import OutcomeReport
 
@@ -31,31 +32,11 @@ def _verified(
     """A proposal that was signed, written and measured, without a plant."""
     set_values({"rack-1-03.inlet_c": 29.1})
     proposal = make_proposal()
-    proposal_approve(proposal_id=proposal.pk, user=operator, digest=proposal.digest, reason="go")
-    proposal_move(proposal_id=proposal.pk, source="approved", target="executing", actor="executor")
-    now = timezone.now()
-    Execution.objects.create(
-        proposal=proposal,
-        idempotency_key=f"hp-{proposal.pk}",
-        digest=proposal.digest,
-        started_at=now,
-        finished_at=now,
-        outcome="succeeded",
-        detail="1 write(s) confirmed by the plant",
-        writes=[{"tag": "crac-4.run_cmd", "value": 1, "state": "applied", "answered_at": str(now)}],
-    )
-    proposal_move(proposal_id=proposal.pk, source="executing", target="succeeded", actor="executor")
-    Effect.objects.create(
-        proposal=proposal,
-        tag="rack-1-03.inlet_c",
-        unit="Cel",
-        direction="below",
-        threshold=27.0,
-        window_s=600,
-        started_at=now - timedelta(seconds=512),
-        before=29.1,
-    )
-    set_values({"rack-1-03.inlet_c": after, "crac-4.running": 1.0})
+    wrote = timezone.now() - timedelta(seconds=512)
+    written(proposal, operator, wrote=wrote, previous={"crac-4.run_cmd": 0.0})
+    Effect.objects.update(window_s=600)
+    course_write({"rack-1-03.inlet_c": lambda s: 29.1 if s <= 0 else after}, wrote=wrote)
+    set_values({"crac-4.running": 1.0})
     assert effect_measure(proposal_id=proposal.pk).verdict == "verified"
     return Proposal.objects.get(pk=proposal.pk)
 
@@ -80,6 +61,7 @@ def test_a_verified_proposal_is_written_down_from_its_records(
         "- Before: 29.1 °C",
         "- After: 26.4 °C, 512 s after the write",
         "Verdict: verified.",
+        "- By the writes, measured less control: -2.7 K (90 % interval -",
         "not a procedure",
     ):
         assert line in report.body, line
@@ -117,6 +99,50 @@ def test_an_expired_proposal_is_written_down_too(
     report = OutcomeReport.objects.get()
     assert report.title == "Outcome: Start standby CRAC 4 (expired undecided)"
     assert "Nobody decided before it expired" in report.body
+
+
+def test_what_is_rolled_back_after_its_report_has_a_second_one(
+    make_proposal: MakeProposal, operator: Any, supervisor: Any, set_values: SetValues
+) -> None:
+    proposal = _verified(make_proposal, operator, set_values)
+    assert outcomes_submit() == 1
+    set_values({"crac-4.run_cmd": 1.0})
+    made = proposal_rollback(proposal_id=proposal.pk, user=operator)
+    rollback_settle(proposal=written(made, supervisor))
+    assert outcomes_submit() == 1
+    report = OutcomeReport.objects.get(reference=f"proposal-{proposal.pk}-rolled-back")
+    assert report.title.endswith("(rolled back)")
+    assert f"- Rolled back: undone by #{made.pk}." in report.body
+    assert (report.facts["state"], report.facts["written"]) == ("rolled_back", True)
+
+
+def test_what_cannot_be_told_is_written_down_as_such(
+    make_proposal: MakeProposal, operator: Any, set_values: SetValues
+) -> None:
+    proposal = make_proposal()
+    written(proposal, operator, wrote=timezone.now() - timedelta(seconds=512))
+    assert effect_measure(proposal_id=proposal.pk).verdict == "cannot_tell"
+    assert outcomes_submit() == 1
+    report = OutcomeReport.objects.get()
+    assert report.title.endswith("(effect cannot be told)")
+    assert "Verdict: cannot be told." in report.body
+
+
+def test_a_replaced_one_names_the_other(
+    make_proposal: MakeProposal, operator: Any, supervisor: Any
+) -> None:
+    first = make_proposal("set_fan_speed", "crac-1", {"fan_speed_pct": 85.0})
+    new = proposal_revise(
+        proposal_id=first.pk,
+        user=supervisor,
+        digest=first.digest,
+        params={"fan_speed_pct": 80.0},
+        rationale="Less is enough.",
+    )
+    assert outcomes_submit() == 1
+    report = OutcomeReport.objects.get(reference=f"proposal-{first.pk}")
+    assert report.title.endswith("(replaced)")
+    assert f"- Replaced by proposal {new.pk}." in report.body
 
 
 @pytest.fixture

@@ -85,6 +85,25 @@ async def test_it_offers_reads_and_one_tool_that_asks(token: str) -> None:
     assert all("account" not in tool.input_schema.get("properties", {}) for tool in tools)
 
 
+async def test_it_cannot_act_by_any_name_or_hidden_argument(token: str) -> None:
+    async with connected(token) as client:
+        made = answer(
+            await client.call_tool(
+                "propose_action", {**WISH, "approve": True, "state": "approved", "account": 1}
+            )
+        )
+        for name in ("approve", "proposal_approve", "execute", "write_setpoint", "roll_back"):
+            refused = await client.call_tool(name, {"proposal_id": made["id"], "digest": "x"})
+            assert refused.is_error
+        undo = {**WISH, "kind": "roll_back", "params": {"of": made["id"], "writes": []}}
+        assert "not proposed by hand" in said(await client.call_tool("propose_action", undo))
+        nonsense = {**WISH, "target": "crac-1\x00", "rationale": "\x00"}
+        assert said(await client.call_tool("propose_action", nonsense))
+    states = await sync_to_async(lambda: list(Proposal.objects.values_list("state", flat=True)))()
+    assert states == ["pending"]
+    assert not await sync_to_async(Execution.objects.exists)()
+
+
 async def test_it_reads_the_plant(token: str) -> None:
     async with connected(token) as client:
         crac = answer(await client.call_tool("asset", {"tag": "crac-1"}))

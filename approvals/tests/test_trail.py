@@ -22,6 +22,7 @@ from approvals.audit import audit_append, audit_verify
 from approvals.canonical import digest_of
 from approvals.chain import GENESIS, Link, link_from_json, walk
 from approvals.models import AuditEntry
+from approvals.tests.conftest import PASSWORD
 from approvals.verify_trail import main
 
 ROOT = Path(__file__).parents[2]
@@ -169,3 +170,58 @@ def test_it_serves_both_files_to_people_who_are_signed_in(
         response = signed_in.get(path)
         assert response["Content-Disposition"].startswith("attachment")
         assert len(async_to_sync(whole)(response).splitlines()) == count
+
+
+@pytest.fixture
+def gate_events(make_proposal: Any, operator: Any, supervisor: Any, admin: Any) -> list[str]:
+    """A trail with every kind of decision in it; its events in order."""
+    from approvals.services import (
+        break_glass_review,
+        proposal_approve,
+        proposal_reject,
+        proposal_revise,
+    )
+
+    fan = make_proposal("set_fan_speed", "crac-1", {"fan_speed_pct": 85.0})
+    made = proposal_revise(
+        proposal_id=fan.pk, user=operator, digest=fan.digest, params={"fan_speed_pct": 90}
+    )
+    proposal_reject(proposal_id=made.pk, user=supervisor, reason="not now")
+    hot = make_proposal("shed_rack_load", "rack-1-03", {"load_cap_pct": 70.0})
+    proposal_approve(
+        proposal_id=hot.pk, user=supervisor, digest=hot.digest, password=PASSWORD,
+        break_glass=True, reason="Nobody answers and row 1 is hot.",
+    )  # fmt: skip
+    case = hot.decisions.get().break_glass
+    break_glass_review(break_glass_id=case.pk, user=admin, verdict="justified", comment="seen")
+    return list(AuditEntry.objects.order_by("seq").values_list("event", flat=True))
+
+
+def test_it_finds_tampering_with_any_event_of_the_gate(
+    gate_events: list[str], sql: Any, tmp_path: Path
+) -> None:
+    """By the platform and by the offline verifier, whatever the entry says."""
+    assert {
+        "proposal.revised", "proposal.superseded", "decision.reject", "decision.approve",
+        "reauthentication.succeeded", "break_glass.used", "break_glass.reviewed",
+    } <= set(gate_events)  # fmt: skip
+    good = [json.loads(line) for line in trail_as_lines()]
+    whole = tmp_path / "trail.jsonl"
+    whole.write_text("".join(trail_as_lines()))
+    assert main([str(whole)]) == 0
+    for seq, event in enumerate(gate_events, start=1):
+        row = {**good[seq - 1], "actor": "mallory"}
+        links = [link_from_json(r) for r in (*good[: seq - 1], row, *good[seq:])]
+        verdict = walk(links)
+        assert (verdict.ok, verdict.broken_seq) == (False, seq), event
+    sql("SET CONSTRAINTS ALL IMMEDIATE")
+    sql("ALTER TABLE approvals_auditentry DISABLE TRIGGER USER")
+    at = gate_events.index("break_glass.used") + 1
+    sql(
+        'UPDATE approvals_auditentry SET payload = payload || \'{"reason": "fine"}\' WHERE seq = %s',
+        at,
+    )
+    verdict = audit_verify()
+    assert (verdict.ok, verdict.broken_seq) == (False, at)
+    whole.write_text("".join(trail_as_lines()))
+    assert main([str(whole)]) == 1

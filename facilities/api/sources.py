@@ -104,7 +104,7 @@ class SourceList(generics.ListAPIView[Source]):
         asked = SourceSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
         try:
-            issued = source_create(**asked.validated_data)
+            issued = source_create(**asked.validated_data, by=request.user.get_username())
         except SourceExists as error:
             raise ValidationError({"name": [str(error)]}) from error
         except ModelError as error:
@@ -160,7 +160,11 @@ class SourceRotate(generics.GenericAPIView[Source]):
         asked.is_valid(raise_exception=True)
         return Response(
             _issued(
-                source_rotate(source_id=source.pk, expires_at=asked.validated_data["expires_at"])
+                source_rotate(
+                    source_id=source.pk,
+                    expires_at=asked.validated_data["expires_at"],
+                    by=request.user.get_username(),
+                )
             )
         )
 
@@ -180,4 +184,8 @@ class SourceRevoke(generics.GenericAPIView[Source]):
     )
     def post(self, request: Request, pk: int) -> Response:
         """Revoke."""
-        return Response(SourceSerializer(source_revoke(source_id=self.get_object().pk)).data)
+        return Response(
+            SourceSerializer(
+                source_revoke(source_id=self.get_object().pk, by=request.user.get_username())
+            ).data
+        )

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from django.db import transaction
 
 from facilities.models import Source
+from facilities.signals import source_token_changed
 
 
 class SourceExists(Exception):
@@ -38,6 +39,7 @@ def source_create(
     name: str,
     expires_at: datetime | None = None,
     rotate: bool = False,
+    by: str = "",
     **settings: Any,
 ) -> IssuedToken:
     """Create a source, or with ``rotate`` give an existing one a new token.
@@ -54,36 +56,54 @@ def source_create(
         setattr(source, field, value)
     if rotate and expires_at is not None:
         source.expires_at = expires_at
-    return _issue(source)
+    return _issue(source, by)
 
 
 @transaction.atomic
-def source_rotate(*, source_id: int, expires_at: datetime | None = None) -> IssuedToken:
+def source_rotate(
+    *, source_id: int, expires_at: datetime | None = None, by: str = ""
+) -> IssuedToken:
     """Give a source a new token; the old one stops within a second. Switches it on.
 
-    ``expires_at`` replaces the old date; None means that the new token does not expire.
+    ``expires_at`` replaces the old date; None means that the new token does not expire. ``by`` is
+    the user's name; "" for the command line.
     """
     source = Source.objects.select_for_update().get(pk=source_id)
     source.expires_at = expires_at
     source.active = True
-    return _issue(source)
+    return _issue(source, by)
 
 
-def _issue(source: Source) -> IssuedToken:
-    token = _new_token()
+def _issue(source: Source, by: str) -> IssuedToken:
+    token, what = _new_token(), "rotated" if source.pk else "issued"
     source.token_hash, source.token_prefix = token_hash(token), token[:8]
     source.full_clean()
     source.save()
+    _tell(source, what, by)
     return IssuedToken(source, token)
 
 
+def _tell(source: Source, what: str, by: str) -> None:
+    source_token_changed.send(
+        Source,
+        name=source.name,
+        what=what,
+        actor=by,
+        facts={
+            "token": source.token_prefix,
+            "expires_at": source.expires_at.isoformat() if source.expires_at else None,
+        },
+    )
+
+
 @transaction.atomic
-def source_revoke(*, source_id: int) -> Source:
+def source_revoke(*, source_id: int, by: str = "") -> Source:
     """Switch a source off and make its token worthless; it stops within a second."""
     source = Source.objects.select_for_update().get(pk=source_id)
     source.active = False
     source.token_hash, source.token_prefix = token_hash(_new_token()), ""
     source.save(update_fields=["active", "token_hash", "token_prefix"])
+    _tell(source, "revoked", by)
     return source
 
 

@@ -90,9 +90,7 @@ def supply_not_held(facts: Facts) -> Iterator[Suspicion]:
                 )
                 .speaks(True, off, 6)
                 .speaks(fits, f"its valve is {words} at {said(valve)} %", 5)
-                .speaks(
-                    valve is not None and not fits, f"its valve stands at {said(valve)} %", 0.1
-                )
+                .speaks(valve is not None and not fits, f"its valve stands at {said(valve)} %", 0.1)
                 .speaks(others_too, "other units do not hold their supply air either", 0.1)
                 .refuted(f"{unit.tag}.supply_c comes within 1.5 K of its setpoint")
             )
@@ -109,9 +107,7 @@ def _open(valve: float | None) -> bool:
 def _others_off(facts: Facts, unit: CoolingUnit) -> bool:
     others = [u for u in facts.situation.running_units if u.tag != unit.tag]
     off = [
-        u
-        for u in others
-        if facts.at_least(u.tag, "supply_c", u.supply_sp_c + OFF_SETPOINT_K - 1)
+        u for u in others if facts.at_least(u.tag, "supply_c", u.supply_sp_c + OFF_SETPOINT_K - 1)
     ]
     return bool(others) and len(off) == len(others)
 
@@ -134,9 +130,7 @@ def filters_loaded(facts: Facts) -> Iterator[Suspicion]:
                 {f"open_work_order@{unit.tag}": 1.0, "start_standby_crac": 0.6},
             )
             .speaks(True, f"pressure drop {drop:.0f} Pa, to be changed at {FILTER_PA:g} Pa", 8)
-            .speaks(
-                drop < FILTER_PA, "the pressure drop is still below the change limit", 0.5
-            )
+            .speaks(drop < FILTER_PA, "the pressure drop is still below the change limit", 0.5)
             .refuted(f"{unit.tag}.filter_dp_pa falls below 220 Pa at the same fan speed")
         )
 

@@ -54,9 +54,7 @@ def xid_errors(facts: Facts) -> Iterator[Suspicion]:
                 _of_server(found.remedies, gpu),
             )
             .speaks(True, f"{gpu.tag}.xid = {xid:.0f}", 40)
-            .speaks(
-                facts.below(gpu.tag, "util_pct", 1), f"{gpu.tag} does no work", 2
-            )
+            .speaks(facts.below(gpu.tag, "util_pct", 1), f"{gpu.tag} does no work", 2)
             .refuted(f"{gpu.tag}.xid is 0 after the server was reset")
         )
 

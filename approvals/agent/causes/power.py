@@ -161,9 +161,7 @@ def breakers_open(facts: Facts) -> Iterator[Suspicion]:
                 {f"open_work_order@{pdu.tag}": 0.95, "shed_rack_load": 0.2},
             )
             .speaks(True, f"{pdu.tag}.breaker_closed = 0", 40)
-            .speaks(
-                facts.below(pdu.tag, "power_w", 500), f"{pdu.tag} carries no power", 3
-            )
+            .speaks(facts.below(pdu.tag, "power_w", 500), f"{pdu.tag} carries no power", 3)
             .refuted(f"{pdu.tag}.breaker_closed is 1")
         )
 

@@ -63,9 +63,7 @@ def machines_tripped(facts: Facts) -> Iterator[Suspicion]:
                     remedies,
                 )
                 .speaks(True, f"{broken.tag}.fault = 1", 40)
-                .speaks(
-                    facts.below(broken.tag, "running", 1), f"{broken.tag} does not run", 3
-                )
+                .speaks(facts.below(broken.tag, "running", 1), f"{broken.tag} does not run", 3)
                 .speaks(
                     other is not None and bool(leads & {"pump.flow_lps"}),
                     f"{facts.name(other.tag) if other else ''} runs and has taken over",

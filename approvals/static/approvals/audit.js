@@ -32,3 +32,5 @@ button.addEventListener("click", async () => {
     button.disabled = false;
   }
 });
+
+if ("atOnce" in button.dataset) button.click();

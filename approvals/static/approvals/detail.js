@@ -2,6 +2,10 @@
 
 import { connect } from "/static/js/live.js";
 import { fragment, swap } from "./cards.js";
+import "./decide.js";
+import { look } from "./folds.js";
+import "./gate.js";
+import "./keys.js";
 
 const id = document.getElementById("detail").dataset.detail;
 let busy = false;
@@ -16,12 +20,12 @@ async function refresh() {
   try {
     const page = await fragment(`/approvals/${id}/`);
     const old = document.getElementById("detail");
-    const opened = [...old.querySelectorAll("details")].map((node) => node.open);
     const next = page.querySelector("#detail");
-    [...next.querySelectorAll("details")].forEach((node, index) => {
-      node.open = opened[index] ?? false;
-    });
+    const opened = new Set([...old.querySelectorAll("details:not([data-fold])[open]")].map((node) => node.dataset.key));
+    for (const node of next.querySelectorAll("details:not([data-fold])")) node.open = opened.has(node.dataset.key);
     swap(old, next);
+  } catch {
+    // The link state shows a lost server; the reconnection refreshes.
   } finally {
     busy = false;
     if (again) {
@@ -31,6 +35,7 @@ async function refresh() {
   }
 }
 
+look(id, "details");
 connect("/ws/approvals/", (message) => {
   if (message.type === "reconnected" || (message.type === "proposal" && String(message.proposal.id) === id)) refresh();
 });

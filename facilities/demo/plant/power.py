@@ -90,6 +90,16 @@ class Power:
         return np.asarray(live @ self._feeds > 0)
 
     @property
+    def ups_live(self) -> Flags:
+        """UPSs with voltage at their output."""
+        return self._ups_live()
+
+    @property
+    def ups_protected(self) -> Flags:
+        """Live ones whose battery would take over, or carries the load already."""
+        return self._ups_live() & ~self._bypass & (self.charge > 0.1)
+
+    @property
     def pdu_loss_w(self) -> float:
         """Transformer heat of the PDUs, which stand in the hall."""
         return float(self.pdu_w.sum()) * (1.0 - self.p.pdu_efficiency)

@@ -1,5 +1,6 @@
 // The frame of every page: theme switch, live counts beside the navigation.
 
+import { follow } from "../approvals/notices.js";
 import { api } from "./api.js";
 import { connect } from "./live.js";
 import { toast } from "./toast.js";
@@ -47,8 +48,6 @@ if (document.querySelector(".side")) {
     }
     refreshSoon();
   });
-  connect("/ws/approvals/", (message) => {
-    if (message.type === "proposal" && message.event === "pending") toast("A proposal waits for your decision.", "info");
-    refreshSoon();
-  });
+  connect("/ws/approvals/", refreshSoon);
+  follow();
 }
