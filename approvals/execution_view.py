@@ -29,6 +29,7 @@ class StepRow:
     mark: str
     hold: str
     hold_words: str
+    hold_why: str
     held: dict[str, Any] | None
     writes: list[dict[str, Any]]
     confirm: list[dict[str, Any]]
@@ -102,6 +103,7 @@ def _steps(
                 mark=mark,
                 hold=hold,
                 hold_words=HOLD_WORDS.get(hold, ""),
+                hold_why=step.get("hold_why", ""),
                 held=holds.get(n),
                 writes=mine,
                 confirm=begun.get(n, {}).get("confirm") or list(step.get("confirm") or []),

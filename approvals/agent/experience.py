@@ -7,6 +7,7 @@ They inform the person who signs; they change no score, and no report makes an a
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from approvals.agent.occasion import Occasion
@@ -30,6 +31,9 @@ _ENDINGS = {
     S.FAILED: "failed",
     S.REJECTED: "was rejected",
     S.EXPIRED: "expired undecided",
+    S.CANNOT_TELL: "could not be told",
+    S.SUPERSEDED: "was replaced",
+    S.ROLLED_BACK: "was rolled back",
 }
 
 
@@ -48,7 +52,7 @@ def read_outcomes(*, kind: str, target_kind: str, query: str) -> dict[str, Any]:
     nearest = sorted(reports, key=lambda r: places.get(_slug(r), RETRIEVED))
     return {
         "reports": len(reports),
-        "sentence": experience_sentence([report.facts for report in reports]),
+        "sentence": experience_sentence(latest_of(report.facts for report in reports)),
         "shown": [_cited(report) for report in nearest[:SHOWN]],
         "degraded": found.degraded,
     }
@@ -76,6 +80,16 @@ def past_outcomes(*, best: Candidate, occasion: Occasion, world: World) -> list[
             "reports": found["shown"],
         }
     ]
+
+
+def latest_of(facts: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """One report per proposal: what was rolled back after its verdict has two, and that counts."""
+    found: dict[Any, dict[str, Any]] = {}
+    for place, fact in enumerate(facts):
+        key = fact.get("proposal", f"report {place}")
+        if key not in found or fact["state"] == S.ROLLED_BACK:
+            found[key] = fact
+    return list(found.values())
 
 
 def experience_sentence(facts: list[dict[str, Any]]) -> str:

@@ -20,6 +20,7 @@ from approvals.agent.rank import (
     ranked,
 )
 from approvals.agent.support import Passage, Support, best_support
+from approvals.agent.views import offered
 from approvals.agent.world import Answer, World
 from approvals.catalogue import KINDS, Action, check_conditions
 from approvals.catalogue.situation import needed_w
@@ -39,13 +40,9 @@ def enumerate_actions(facts: Facts, causes: Sequence[Hypothesis], world: World) 
     """
     with world.think("enumerate", "List possible actions, check their preconditions") as step:
         situation = facts.situation
-        offered = [
-            action
-            for name, kind in KINDS.items()
-            if name not in NOT_OFFERED
-            for action in kind.candidates(situation)
-        ]
-        actions = with_orders(offered, facts=facts, causes=causes)
+        actions = with_orders(
+            offered(facts, causes, without=NOT_OFFERED), facts=facts, causes=causes
+        )
         needed = needed_w(situation)
         found, unfit = [], 0
         for action in actions:
@@ -212,9 +209,9 @@ def vote(
     sentences: list[str], candidates: list[Candidate], world: World
 ) -> tuple[list[Candidate], bool]:
     """The candidates with the model's vote marked, and whether the model answered."""
-    offered = ranked(candidates)[:MAX_OPTIONS]
-    first = offered[0]
-    titles = {c.label: c.title for c in offered}
+    options = ranked(candidates)[:MAX_OPTIONS]
+    first = options[0]
+    titles = {c.label: c.title for c in options}
 
     def show(answer: Answer) -> Answer:
         return {
@@ -228,7 +225,7 @@ def vote(
         "ask_model",
         "Ask the language model to choose",
         given={"options": titles},
-        live=lambda: _chosen(sentences, offered),
+        live=lambda: _chosen(sentences, options),
         default={"choice": "", "answer": "", "model": "", "tokens": [0, 0], "error": "not asked"},
         show=show,
     )
@@ -238,8 +235,8 @@ def vote(
     return [replace(c, voted=c.label == choice) for c in candidates], True
 
 
-def _chosen(sentences: list[str], offered: list[Candidate]) -> Answer:
-    choice = choose(facts=sentences, candidates=offered)
+def _chosen(sentences: list[str], options: list[Candidate]) -> Answer:
+    choice = choose(facts=sentences, candidates=options)
     return {
         "choice": choice.label,
         "answer": choice.raw,

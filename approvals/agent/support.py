@@ -71,7 +71,7 @@ def best_support(
     """
     best = Support(0.0, None)
     for rank, hit in enumerate(hits):
-        if hit.step in (None, "") or not kind.instructed_by(hit.section):
+        if hit.step in (None, "") or not kind.instructed_by(hit.section, action):
             continue
         low = f"{hit.title} {hit.section} {hit.text}".lower()
         names_target = action.target in low or target_name.lower() in low

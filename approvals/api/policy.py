@@ -18,13 +18,13 @@ from approvals.api.policy_serializers import (
     PolicyCheckedSerializer,
     PolicyDecideSerializer,
     PolicyDocumentSerializer,
+    PolicyPreviewRequestSerializer,
+    PolicyPreviewSerializer,
     PolicyRestoreSerializer,
     PolicySavedSerializer,
     PolicySaveSerializer,
     PolicySimulateSerializer,
     PolicyVersionSerializer,
-    PreviewRequestSerializer,
-    PreviewSerializer,
     SimulationSerializer,
 )
 from approvals.api.views import REFUSALS, GateView
@@ -172,18 +172,18 @@ class PolicySimulateView(GateView):
 class PolicyPreviewView(GateView):
     @extend_schema(
         operation_id="policy_preview",
-        request=PreviewRequestSerializer,
-        responses={200: PreviewSerializer, **REFUSALS},
+        request=PolicyPreviewRequestSerializer,
+        responses={200: PolicyPreviewSerializer, **REFUSALS},
     )
     def post(self, request: Request) -> Response:
         """Who would have to sign this action and why, and what stands in its way. Nothing is
         stored."""
-        asked = self.parsed(PreviewRequestSerializer)
+        asked = self.parsed(PolicyPreviewRequestSerializer)
         if asked["with_prediction"] and not self.person.has_perm("approvals.add_proposal"):
             raise NotAllowedError(
                 f"{self.person.get_username()} may not ask the twin (needs approvals.add_proposal)"
             )
-        return Response(PreviewSerializer(preview_json(self.person, asked)).data)
+        return Response(PolicyPreviewSerializer(preview_json(self.person, asked)).data)
 
 
 def preview_json(person: Any, asked: dict[str, Any]) -> dict[str, Any]:

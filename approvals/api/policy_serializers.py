@@ -66,6 +66,9 @@ class PolicyChangeSerializer(serializers.ModelSerializer[PolicyChange]):
     made_by = serializers.CharField(source="made_by.username", read_only=True)
     decided_by = serializers.CharField(source="decided_by.username", default="", read_only=True)
     weaker = WeakerSerializer(many=True, read_only=True)
+    verdict = serializers.CharField(
+        read_only=True, help_text="Empty while it waits; accepted, refused or withdrawn."
+    )
 
     class Meta:
         model = PolicyChange
@@ -162,7 +165,7 @@ class SimulationSerializer(serializers.Serializer[Any]):
     cases = SimulatedCaseSerializer(many=True, help_text="Those with a difference.")
 
 
-class PreviewRequestSerializer(serializers.Serializer[Any]):
+class PolicyPreviewRequestSerializer(serializers.Serializer[Any]):
     kind = serializers.CharField(max_length=40)
     target = serializers.CharField(max_length=80)
     params = serializers.DictField(default=dict)
@@ -199,7 +202,7 @@ class CheckedConditionSerializer(serializers.Serializer[Any]):
     detail = serializers.CharField()
 
 
-class PreviewSerializer(serializers.Serializer[Any]):
+class PolicyPreviewSerializer(serializers.Serializer[Any]):
     """Nothing was asked for and nothing is stored."""
 
     title = serializers.CharField()
@@ -218,7 +221,7 @@ class PreviewSerializer(serializers.Serializer[Any]):
     prediction = serializers.DictField()
 
 
-class WindowSerializer(serializers.ModelSerializer[ChangeWindow]):
+class ChangeWindowSerializer(serializers.ModelSerializer[ChangeWindow]):
     made_by = serializers.CharField(source="made_by.username", read_only=True)
     cancelled_by = serializers.CharField(source="cancelled_by.username", default="", read_only=True)
     covers = serializers.SerializerMethodField(help_text="What it is about, in words.")

@@ -13,10 +13,10 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from approvals.api.policy_serializers import (
+    ChangeWindowSerializer,
     OccurrenceSerializer,
     WindowCancelSerializer,
     WindowRequestSerializer,
-    WindowSerializer,
 )
 from approvals.api.views import REFUSALS, GateView
 from approvals.models import ChangeWindow
@@ -29,7 +29,7 @@ MOST_WEEKS = 26
 class WindowListView(GateView, generics.ListAPIView[ChangeWindow]):
     """Windows, those that start last first; cancelled and past ones too."""
 
-    serializer_class = WindowSerializer
+    serializer_class = ChangeWindowSerializer
 
     def get_queryset(self) -> QuerySet[ChangeWindow]:
         return ChangeWindow.objects.select_related("made_by", "cancelled_by")
@@ -37,21 +37,21 @@ class WindowListView(GateView, generics.ListAPIView[ChangeWindow]):
     @extend_schema(
         operation_id="policy_window_create",
         request=WindowRequestSerializer,
-        responses={201: WindowSerializer, **REFUSALS},
+        responses={201: ChangeWindowSerializer, **REFUSALS},
     )
     def post(self, request: Request) -> Response:
         """Plan a freeze, or a maintenance window (which needs the password or a code again)."""
         window = window_create(
             user=self.person, request=request._request, **self.parsed(WindowRequestSerializer)
         )
-        return Response(WindowSerializer(window).data, status=status.HTTP_201_CREATED)
+        return Response(ChangeWindowSerializer(window).data, status=status.HTTP_201_CREATED)
 
 
 class WindowCancelView(GateView):
     @extend_schema(
         operation_id="policy_window_cancel",
         request=WindowCancelSerializer,
-        responses={200: WindowSerializer, **REFUSALS},
+        responses={200: ChangeWindowSerializer, **REFUSALS},
     )
     def post(self, request: Request, pk: int) -> Response:
         """End a window from now on; lifting a freeze needs the password or a code again."""
@@ -61,7 +61,7 @@ class WindowCancelView(GateView):
             request=request._request,
             **self.parsed(WindowCancelSerializer),
         )
-        return Response(WindowSerializer(window).data)
+        return Response(ChangeWindowSerializer(window).data)
 
 
 class CalendarView(GateView):

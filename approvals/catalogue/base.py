@@ -201,7 +201,7 @@ class ActionKind(ABC):
         """What must be true before the first write, without the action's own grounds."""
 
     @abstractmethod
-    def writes(self, action: Action, situation: Situation | None = None) -> list[Write]:
+    def writes(self, action: Action, situation: Situation) -> list[Write]:
         """The setpoints to write, in order."""
 
     @abstractmethod

@@ -28,7 +28,7 @@ class Command(ActionKind):
         """None: only people ask for it."""
         return []
 
-    def writes(self, action: Action, situation: Situation | None = None) -> list[Write]:
+    def writes(self, action: Action, situation: Situation) -> list[Write]:
         return [Write(self.tag(action.target), self.order)]
 
     def change(self, action: Action, why: str) -> Condition:

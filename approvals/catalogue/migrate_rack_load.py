@@ -85,7 +85,7 @@ class MigrateRackLoad(ActionKind):
             ),
         ]  # fmt: skip
 
-    def writes(self, action: Action, situation: Situation | None = None) -> list[Write]:
+    def writes(self, action: Action, situation: Situation) -> list[Write]:
         return [Write(f"{tag}.in_service", 0.0) for tag in action.params["servers"]]
 
     def effect(self, action: Action, situation: Situation) -> Expectation:

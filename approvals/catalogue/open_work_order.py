@@ -91,7 +91,7 @@ class OpenWorkOrder(ActionKind):
         """None: asking for help is always possible."""
         return []
 
-    def writes(self, action: Action, situation: Situation | None = None) -> list[Write]:
+    def writes(self, action: Action, situation: Situation) -> list[Write]:
         body = {"asset": action.target, **action.params}
         return [Write(f"{action.target}.work_order", 1.0, body=body)]
 

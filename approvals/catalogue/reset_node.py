@@ -51,7 +51,7 @@ class ResetNode(Command):
             ),
         ]
 
-    def writes(self, action: Action, situation: Situation | None = None) -> list[Write]:
+    def writes(self, action: Action, situation: Situation) -> list[Write]:
         """The command falls back to 0 by itself, so it is not read back."""
         return [Write(self.tag(action.target), self.order, read_back=False)]
 

@@ -97,9 +97,7 @@ class RunProcedure(ActionKind):
         units = {tag: measured.unit for tag, measured in situation.values.items()}
         return steps_as_dicts(found, {**units, **{t: x.unit for t, x in situation.limits.items()}})
 
-    def writes(self, action: Action, situation: Situation | None = None) -> list[Write]:
-        if situation is None:
-            raise ValueError("a procedure is read from the situation; pass it")
+    def writes(self, action: Action, situation: Situation) -> list[Write]:
         return [
             Write(write["tag"], float(write["value"]))
             for step in self.steps(action, situation)

@@ -52,9 +52,9 @@ class SetGpuPowerCap(SetPoint):
             name=self.param, tag=self.tag(tags[0]), situation=situation, description=self.label
         )
 
-    def writes(self, action: Action, situation: Situation | None = None) -> list[Write]:
-        if situation is None or situation.kind_of(action.target) != "server":
-            return super().writes(action)
+    def writes(self, action: Action, situation: Situation) -> list[Write]:
+        if situation.kind_of(action.target) != "server":
+            return super().writes(action, situation)
         return [
             Write(self.tag(g.tag), self.value(action))
             for g in self.gpus(action.target, situation)

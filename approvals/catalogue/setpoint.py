@@ -34,7 +34,7 @@ class SetPoint(ActionKind):
             name=self.param, tag=self.tag(target), situation=situation, description=self.label
         )
 
-    def writes(self, action: Action, situation: Situation | None = None) -> list[Write]:
+    def writes(self, action: Action, situation: Situation) -> list[Write]:
         return [Write(self.tag(action.target), self.value(action))]
 
     def change(self, action: Action) -> Condition:

@@ -203,7 +203,7 @@ def from_past(own: Course, span: Span) -> Control | None:
         return None
     before = before[finite[0] :]
     length = before.size * width
-    lag = max(int(round(min(span.end_s, length / 3) / width)), 1)
+    lag = max(round(min(span.end_s, length / 3) / width), 1)
     steps = before[lag:] - before[:-lag]
     steps = steps[np.isfinite(steps)]
     if not steps.size:
@@ -213,7 +213,9 @@ def from_past(own: Course, span: Span) -> Control | None:
     sd = float(np.sqrt(np.mean(steps**2)) * np.sqrt(max(span.end_s / (lag * width), 1.0)))
     sd = max(sd, span.noise(own))
     level = span.before(own)
-    line = tuple((s, level, sd * float(np.sqrt(s / span.end_s))) for s in (0.0, span.end_s)) if level is not None else ()  # fmt: skip
+    line: tuple[tuple[float, float, float], ...] = ()
+    if level is not None:
+        line = tuple((s, level, sd * (s / span.end_s) ** 0.5) for s in (0.0, span.end_s))
     return Control(
         "own", 0.0, sd, float(max(np.floor(apart), 2.0)), "the point's own course before", (), line
     )

@@ -188,7 +188,10 @@ def _contrary(change: float, controls: Sequence[Control]) -> str:
     known = {control.name: control for control in controls}
     if not {"siblings", "twin"} <= known.keys():
         return ""
-    ranges = {name: known[name].interval(change - known[name].change, LEVEL) for name in ("siblings", "twin")}  # fmt: skip
+    ranges = {
+        name: known[name].interval(change - known[name].change, LEVEL)
+        for name in ("siblings", "twin")
+    }
     apart = ranges["siblings"][0] > ranges["twin"][1] or ranges["twin"][0] > ranges["siblings"][1]
     sides = {name: _side(*interval) for name, interval in ranges.items()}
     if not apart or sides["siblings"] == sides["twin"]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from math import sqrt
 from statistics import median, quantiles
-from typing import Final, NamedTuple
+from typing import Final
 
 from django.db.models import OuterRef, Subquery
 from django.utils import timezone
@@ -32,7 +32,8 @@ Z: Final = 1.96
 TOLD: Final = (S.VERIFIED, S.NO_EFFECT, S.ROLLED_BACK)
 
 
-class Share(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Share:
     """`count` of `of`, with Wilson's 95 % interval (Wilson 1927); all fractions None below `LEAST`."""
 
     count: int
@@ -52,7 +53,8 @@ class Share(NamedTuple):
         return f"{100 * self.low:.0f} to {100 * self.high:.0f} %"
 
 
-class Times(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Times:
     """Median and quartiles of decision times, s; None below `LEAST`."""
 
     count: int

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from django.utils import timezone
 
-from approvals.agent.support import cite, name_step
+from approvals.agent.support import Passage, cite, name_step
 from approvals.canonical import iso_utc
 from approvals.catalogue import KINDS, Action
 from approvals.catalogue.situation import CoolingUnit, RackState, Situation
@@ -195,7 +195,7 @@ def _steps(kind_name: str, *, instructing: bool) -> list[dict[str, Any]]:
     kind = KINDS[kind_name]
     hits = search(query=kind.query, k=10, kinds=["eop", "sop", "mop"]).hits
     return [
-        cite(hit)
+        cite(Passage.of(hit))
         for hit in hits
         if hit.step not in (None, "") and kind.instructed_by(hit.section) == instructing
     ]

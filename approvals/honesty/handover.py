@@ -163,7 +163,7 @@ def handover_write(*, user: AbstractUser, text: str) -> HandoverNote:
     facts = handover_facts(since=since, until=now)
     with transaction.atomic():
         note = HandoverNote.objects.create(
-            written_by=user, written_at=now, since=since, text=text.strip(), facts=facts
+            written_by_id=user.pk, written_at=now, since=since, text=text.strip(), facts=facts
         )
         audit_append(
             event="handover.written",

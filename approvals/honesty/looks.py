@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Final
 
 from django.contrib.auth.models import AbstractBaseUser
@@ -37,9 +38,9 @@ def look_note(*, proposal_id: int, user: AbstractBaseUser, what: str) -> Proposa
     return look
 
 
-def _look(proposal_id: int, user: AbstractBaseUser, now: object) -> ProposalLook:
+def _look(proposal_id: int, user: AbstractBaseUser, now: datetime) -> ProposalLook:
     """The person's row, locked; made where there is none (two tabs at once make one)."""
-    mine = ProposalLook.objects.select_for_update().filter(proposal_id=proposal_id, user=user)
+    mine = ProposalLook.objects.select_for_update().filter(proposal_id=proposal_id, user_id=user.pk)
     if (found := mine.first()) is not None:
         return found
     try:

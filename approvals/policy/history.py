@@ -56,8 +56,11 @@ def author_word(requested_by: int | None, agent_access: int | None) -> str:
 
 
 def changes_at(at: datetime) -> list[Change]:
-    """Executions that began in the hour before `at`, and what is under way now (two queries)."""
-    wanted = Q(execution__started_at__gt=at - HOUR, execution__started_at__lte=at)
+    """Executions that began in the hour before `at` or since, and what is under way (two queries).
+
+    Since: a claim that waited for another's lock has an `at` from before it waited.
+    """
+    wanted = Q(execution__started_at__gt=at - HOUR)
     rows = list(
         Proposal.objects.filter(wanted | Q(state__in=UNDER_WAY), is_drill=False).values_list(
             *_COLUMNS

@@ -52,7 +52,7 @@ def rate_denials(
         if c.subject.proposal_id != subject.proposal_id and rule.match.covers(c.subject)
     ]
     found = []
-    begun = [c for c in others if c.started_at is not None and at - HOUR < c.started_at <= at]
+    begun = [c for c in others if c.started_at is not None and c.started_at > at - HOUR]
     here = [c for c in begun if c.subject.target == subject.target]
     for name, counted, where in (
         ("per_hour", begun, ""),

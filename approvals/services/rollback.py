@@ -214,6 +214,8 @@ def rollback_settle(*, proposal: Proposal) -> None:
     """
     from approvals.effects import effect_abandon
 
+    if proposal.rolls_back_id is None:
+        raise ValueError(f"proposal {proposal.pk} rolls nothing back")
     original = Proposal.objects.select_for_update(no_key=True).get(pk=proposal.rolls_back_id)
     if (original.state, S.ROLLED_BACK) not in LEGAL_TRANSITIONS:
         log.warning("#%s was undone by #%s but is %s", original.pk, proposal.pk, original.state)

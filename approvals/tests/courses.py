@@ -77,9 +77,9 @@ def written(
             {"sent_at": iso_utc(wrote), "answered_at": iso_utc(wrote)} if state != "planned" else {}
         )
         earlier = (previous or {}).get(write["tag"])
-        found = {"confirmed": False, "confirm_detail": mismatch} if mismatch else {}
+        differs = {"confirmed": False, "confirm_detail": mismatch} if mismatch else {}
         writes.append(
-            {**write, "key": f"k:{index}", "state": state, "previous": earlier, **sent, **found}
+            {**write, "key": f"k:{index}", "state": state, "previous": earlier, **sent, **differs}
         )
     Execution.objects.create(
         proposal=proposal,

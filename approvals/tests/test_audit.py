@@ -17,6 +17,7 @@ from approvals.token_uses import token_uses_note
 from facilities.alarms.services import alarm_acknowledge
 from facilities.models import Alarm, AlarmRule, Point, Source
 from facilities.services.sources import source_create, source_revoke, source_rotate
+from ops_platform.roles import assign_role
 
 TABLE = "approvals_auditentry"
 
@@ -187,3 +188,21 @@ def test_it_records_the_use_of_a_sources_token_once_a_day() -> None:
     source_rotate(source_id=source.pk)
     assert token_uses_note() == 1, "another token is another use"
     assert audit_verify().ok
+
+
+@pytest.mark.django_db
+def test_it_records_who_may_sign_from_now_on_but_no_password(operator: Any) -> None:
+    assign_role(operator, "supervisor")
+    operator.set_password("another-long-password")
+    operator.is_active = False
+    operator.save()
+    found = AuditEntry.objects.filter(object="user:operator").order_by("seq")
+    assert [(e.event, e.payload) for e in found] == [
+        ("role.changed", {"added": ["operator"]}),
+        ("role.changed", {"removed": ["operator"]}),
+        ("role.changed", {"added": ["supervisor"]}),
+        ("password.changed", {}),
+        ("account.changed", {"field": "is_active", "value": False}),
+    ]
+    Client().post("/login/", {"username": "operator", "password": "x"})
+    assert "another-long-password" not in str([e.payload for e in AuditEntry.objects.all()])

@@ -57,7 +57,9 @@ def prediction(*, rate: float = 0.0, band: float = 0.3, horizon: float = 900.0) 
     }
 
 
-def question(elapsed_s: float = WINDOW_S, *, before: float, threshold: float = 27.0, **more: Any) -> Question:  # fmt: skip
+def question(
+    elapsed_s: float = WINDOW_S, *, before: float, threshold: float = 27.0, **more: Any
+) -> Question:
     return Question("below", threshold, "Cel", WINDOW_S, elapsed_s, before, **more)
 
 

@@ -28,7 +28,7 @@ from approvals.tests.conftest import (
     PlantProcess,
     SetValues,
 )
-from approvals.tests.execution_kit import events, fans, last_note, made, signed
+from approvals.tests.execution_kit import events, fans, keys, last_note, made, signed
 
 pytestmark = pytest.mark.django_db
 
@@ -179,6 +179,25 @@ class TestClaim:
         waits = execution.waiting_sentence(proposal=proposal)
         assert ("Quarter end" in waits) is (state == "approved")
         assert events(proposal).count("execution.waiting") == (state == "approved")
+
+    def test_it_executes_an_emergency_in_a_freeze_and_says_what_was_waived(
+        self, make_proposal: MakeProposal, supervisor: Any, operator: Any, plant: PlantProcess
+    ) -> None:
+        proposal, now = make_proposal(), timezone.now()
+        ChangeWindow.objects.create(
+            name="Quarter end", kind="freeze", starts_at=now - timedelta(minutes=1),
+            ends_at=now + timedelta(hours=5), reason="books", made_by=operator, made_at=now,
+        )  # fmt: skip
+        proposal_approve(
+            proposal_id=proposal.pk,
+            user=supervisor,
+            digest=proposal.digest,
+            reason="The hall is on fire and nobody else is here.",
+            password="correct-horse-battery",
+            break_glass=True,
+        )
+        assert execute_proposal(proposal.pk) == "succeeded"
+        assert len(keys(plant.writes(), proposal)) == 1
 
     def test_it_waits_until_the_target_has_cooled_down(
         self, make_proposal: MakeProposal, operator: Any, plant: PlantProcess, monkeypatch: Any

@@ -123,7 +123,12 @@ class TestDatabase:
         self, shift: dict[str, Any], operator: Any, supervisor: Any
     ) -> None:
         note = handover_write(user=operator, text="as it was")
-        for change in ({"text": "another"}, {"facts": {}}, {"written_by": supervisor}):
+        changes: list[dict[str, Any]] = [
+            {"text": "another"},
+            {"facts": {}},
+            {"written_by": supervisor},
+        ]
+        for change in changes:
             with pytest.raises(IntegrityError, match="only be taken over"), transaction.atomic():
                 HandoverNote.objects.filter(pk=note.pk).update(**change)
         with pytest.raises(IntegrityError, match="cannot take it over"), transaction.atomic():

@@ -17,6 +17,7 @@ from approvals.honesty import look_note, opened_s
 from approvals.honesty.figures import (
     LEAST,
     Made,
+    Share,
     decisions_since,
     figures_of,
     share_of,
@@ -86,7 +87,15 @@ class TestLooks:
 
 
 def made(count: int, **more: Any) -> list[Made]:
-    facts = {"name": "ann", "approve": True, "seconds": 30.0, "opened": True, "state": "verified", "is_drill": False, **more}  # fmt: skip
+    facts: dict[str, Any] = {
+        "name": "ann",
+        "approve": True,
+        "seconds": 30.0,
+        "opened": True,
+        "state": "verified",
+        "is_drill": False,
+        **more,
+    }
     return [Made(**facts) for _ in range(count)]
 
 
@@ -94,7 +103,7 @@ class TestFigures:
     def test_too_few_are_not_summed_up(self) -> None:
         found = figures_of("ann", made(LEAST - 1))
         assert found.decided == LEAST - 1
-        assert found.approved == (LEAST - 1, LEAST - 1, None, None, None)
+        assert found.approved == Share(LEAST - 1, LEAST - 1, None, None, None)
         assert found.decision_s.median_s is None
 
     def test_it_counts_what_was_not_looked_at(self) -> None:

@@ -89,6 +89,7 @@ def test_it_lets_no_more_through_than_the_limit_when_all_claim_at_once(
                 proposal=proposal,
                 idempotency_key=f"race-{proposal.pk}",
                 digest=proposal.digest,
+                writes=[{**write, "state": "planned"} for write in proposal.writes],
                 started_at=timezone.now(),
             )
             return True

@@ -54,12 +54,22 @@ def utility_lost(facts: Facts) -> Iterator[Suspicion]:
                     "power",
                     2.0,
                     frozenset(fed) | ON_BATTERY | {"generator.start_fail", "utility.available"},
-                    {"shed_rack_load": 0.8, f"open_work_order@{generator}": 0.6},
+                    {
+                        "shed_rack_load": 0.8,
+                        **{f"shed_rack_load@{tag}": 0.9 for tag in _largest(facts)},
+                        f"open_work_order@{generator}": 0.6,
+                    },
                 )
                 .speaks(True, f"{generator}.start_fail = 1", 60)
                 .speaks(True, f"{utility} is lost, so the batteries are all there is", 2)
                 .refuted(f"{generator}.running is 1")
             )
+
+
+def _largest(facts: Facts, most: int = 2) -> list[str]:
+    """The racks with the most power: capping them saves the most battery."""
+    racks = sorted(facts.situation.racks, key=lambda r: (-r.power_w, r.tag))
+    return [rack.tag for rack in racks[:most]]
 
 
 def _failed(facts: Facts, generator: str) -> bool:

@@ -75,8 +75,8 @@ export function ask(card, verdict) {
   show("error", "");
   const reason = field("reason");
   reason.required = required;
-  reason.minLength = glass ? 20 : -1;
-  if (!glass) reason.removeAttribute("minlength");
+  if (glass) reason.minLength = 20;
+  else reason.removeAttribute("minlength");
   for (const name of ["reason", "password", "otp"]) field(name).value = "";
   dialog.showModal();
   reason.focus();

@@ -72,9 +72,13 @@ function settle() {
 async function refresh(id) {
   const old = cardOf(id);
   const next = await freshCard(id, old ? "open" in old.dataset : false);
+  const had = old?.contains(document.activeElement) && old.dataset.group !== next.dataset.group;
+  const neighbour = had ? (old.nextElementSibling ?? old.previousElementSibling) : null;
   if (old) swap(old, next);
   else next.classList.add("slide-in");
   place(next);
+  // Decided: the focus stays where the work is, it does not follow the card away.
+  if (had && neighbour && ["needs_you", "waits"].includes(neighbour.dataset.group)) neighbour.focus({ preventScroll: true });
   if (!old) {
     document.dispatchEvent(new CustomEvent("card-shown", { detail: { card: next } }));
     said.textContent = `New: ${next.dataset.title}`;

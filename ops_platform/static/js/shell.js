@@ -12,6 +12,12 @@ document.querySelector("[data-theme-switch]")?.addEventListener("click", () => {
   document.dispatchEvent(new Event("themechange"));
 });
 
+// On a phone both are rows that scroll: show where one is.
+for (const row of document.querySelectorAll(".nav, .tabs")) {
+  const here = row.querySelector("[aria-current='page']");
+  if (here) row.scrollLeft = here.offsetLeft - row.offsetLeft - 12;
+}
+
 const badge = (key) => document.querySelector(`[data-count="${key}"]`);
 
 function showCount(key, count, tone) {
