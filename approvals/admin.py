@@ -168,8 +168,10 @@ class AgentAccessAdmin(ModelAdmin):
             agent_revoke(access=access, user=request.user)
 
 
-from approvals import admin_execution  # noqa: E402, F401  (registers)
-from approvals import admin_notify  # noqa: E402, F401  (registers)
-from approvals import admin_policy  # noqa: E402, F401  (registers)
-from approvals import admin_signing  # noqa: E402, F401  (registers)
-from approvals import admin_team  # noqa: E402, F401  (registers)
+from approvals import (  # noqa: E402  (they register)
+    admin_execution,  # noqa: F401
+    admin_notify,  # noqa: F401
+    admin_policy,  # noqa: F401
+    admin_signing,  # noqa: F401
+    admin_team,  # noqa: F401
+)

@@ -159,12 +159,18 @@ def _spare(written: Iterable[str], racks: Iterable[str], situation: Situation) -
     return min(counts, default=None)
 
 
+# The point that says that a source of a kind serves, and its good value.
+_SERVES: Final = {
+    "ups": ("on_battery", 0.0), "pdu": ("breaker_closed", 1.0), "utility": ("available", 1.0),
+}  # fmt: skip
+
+
 def _healthy(tag: str, situation: Situation) -> bool:
-    """Whether it serves its load now, as far as its points tell."""
-    if situation.kind_of(tag) == "ups":
-        return not (situation.value(f"{tag}.on_battery") or situation.value(f"{tag}.bypass"))
-    running, fault = situation.value(f"{tag}.running", 1.0), situation.value(f"{tag}.fault")
-    return running >= 1 and fault < 1 and situation.value(f"{tag}.breaker_closed", 1.0) >= 1
+    """Whether it serves its load now; one that says nothing does not count."""
+    point, good = _SERVES.get(situation.kind_of(tag), ("running", 1.0))
+    if not situation.has(f"{tag}.{point}") or situation.value(f"{tag}.{point}") != good:
+        return False
+    return not (situation.value(f"{tag}.fault") or situation.value(f"{tag}.bypass"))
 
 
 def _sentence(made: dict[str, Any], action: Action, situation: Situation) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from approvals.catalogue.procedures import Passed, Procedure, prerequisites_read, steps_read
@@ -36,6 +37,39 @@ def procedures_in_force() -> tuple[Procedure, ...]:
         _read(missing)
     with _lock:
         return tuple(_kept[row[0], row[1]] for row in rows if (row[0], row[1]) in _kept)
+
+
+def not_in_force(steps: Sequence[Mapping[str, Any]]) -> str:
+    """Why steps that were signed may not be carried out any more: their revision is not in force,
+    or its file is another one. "" where nothing stands against them. One query, none without steps.
+    """
+    from rag.models import Revision
+
+    cited = {
+        (c["document"], c["revision"], c.get("sha256", "")): None
+        for step in steps
+        if (c := step.get("cite"))
+    }
+    if not cited:
+        return ""
+    slugs = [document for document, _, _ in cited]
+    now = {
+        row[0]: row
+        for row in Revision.objects.in_force()
+        .filter(document__slug__in=slugs)
+        .order_by("number")
+        .values_list("document__slug", "number", "sha256")
+    }
+    for document, revision, sha256 in cited:
+        found = now.get(document)
+        if found is None:
+            return f"{document.upper()} revision {revision} is no longer in force"
+        if found[1] != revision or (sha256 and found[2] != sha256):
+            return (
+                f"{document.upper()} revision {revision} was signed, revision {found[1]} is in "
+                "force now: propose it again"
+            )
+    return ""
 
 
 def _read(rows: list[Any]) -> None:

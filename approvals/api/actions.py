@@ -11,6 +11,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from approvals import selectors
+from approvals.states import Risk
 
 
 class ActionTargetSerializer(serializers.Serializer[Any]):
@@ -25,7 +26,7 @@ class ActionTargetSerializer(serializers.Serializer[Any]):
 class ActionKindSerializer(serializers.Serializer[Any]):
     name = serializers.CharField()
     title = serializers.CharField()
-    risk = serializers.ChoiceField(choices=("low", "medium", "high"))
+    risk = serializers.ChoiceField(choices=Risk.choices)
     summary = serializers.CharField()
     target_kinds = serializers.ListField(child=serializers.CharField())
     cool_down_s = serializers.FloatField(

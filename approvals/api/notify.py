@@ -15,8 +15,8 @@ from approvals.api.serializers import GateErrorSerializer
 from approvals.api.views import GateView
 from approvals.models import Channel, Delivery, NotificationRule
 from approvals.notify import rules
-from approvals.notify.announce import RISKS
 from approvals.notify.events import EVENTS
+from approvals.states import Risk
 
 REFUSALS = dict.fromkeys((400, 403, 404), GateErrorSerializer)
 STATES = ("waiting", "sent", "failed")
@@ -52,7 +52,7 @@ class NotificationRuleRequestSerializer(serializers.Serializer[Any]):
         max_length=len(EVENTS),
         help_text=f"Of {', '.join(EVENTS)}.",
     )
-    least_risk = serializers.ChoiceField(choices=RISKS, default="low")
+    least_risk = serializers.ChoiceField(choices=Risk.choices, default="low")
     address = serializers.CharField(max_length=500, required=False, allow_blank=True, default="")
     secret_name = serializers.CharField(
         max_length=60,
@@ -70,7 +70,7 @@ class NotificationRuleChangeSerializer(serializers.Serializer[Any]):
     events = serializers.ListField(
         child=serializers.CharField(max_length=40), max_length=len(EVENTS), required=False
     )
-    least_risk = serializers.ChoiceField(choices=RISKS, required=False)
+    least_risk = serializers.ChoiceField(choices=Risk.choices, required=False)
     address = serializers.CharField(max_length=500, required=False, allow_blank=True)
     secret_name = serializers.CharField(max_length=60, required=False, allow_blank=True)
     is_active = serializers.BooleanField(required=False)

@@ -12,6 +12,7 @@ from approvals.canonical import storable
 from approvals.honesty.drills import drill_shown
 from approvals.models import AuditEntry, Decision, Effect, Execution, Proposal, ProposalTransition
 from approvals.services.signatures import signatures_of
+from approvals.states import Risk
 
 
 class DecisionSerializer(serializers.ModelSerializer[Decision]):
@@ -334,7 +335,7 @@ class ActionTargetSerializer(serializers.Serializer[Any]):
 class ActionKindSerializer(serializers.Serializer[Any]):
     name = serializers.CharField()
     title = serializers.CharField()
-    risk = serializers.ChoiceField(choices=("low", "medium", "high"))
+    risk = serializers.ChoiceField(choices=Risk.choices)
     summary = serializers.CharField()
     targets = ActionTargetSerializer(many=True)
 

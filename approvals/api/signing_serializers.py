@@ -26,7 +26,7 @@ class ConfirmSerializer(serializers.Serializer[Any]):
     code = serializers.CharField(max_length=12, help_text="What the app shows now.")
 
 
-class DeviceSerializer(serializers.Serializer[Any]):
+class AuthenticatorSerializer(serializers.Serializer[Any]):
     id = serializers.IntegerField()
     name = serializers.CharField()
     created_at = serializers.DateTimeField(allow_null=True)
@@ -34,7 +34,7 @@ class DeviceSerializer(serializers.Serializer[Any]):
 
 
 class SecuritySerializer(serializers.Serializer[Any]):
-    devices = DeviceSerializer(many=True)
+    devices = AuthenticatorSerializer(many=True)
     recovery_codes_left = serializers.IntegerField()
 
 

@@ -20,6 +20,7 @@ from approvals.catalogue.situation import Measured, Situation
 
 __all__ = [
     "FRESH_S",
+    "MOMENTARY",
     "NO_PARAMS",
     "OPERATORS",
     "Action",
@@ -33,6 +34,8 @@ __all__ = [
     "number_schema",
 ]
 
+# Points that fall back by themselves after a command: they are not read back, nor restored.
+MOMENTARY = frozenset({"reset_cmd"})
 # A reading older than this says nothing about now. Assumed: 30 pushes of the 2 s demo plant.
 FRESH_S = 60.0
 

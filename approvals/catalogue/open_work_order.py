@@ -11,6 +11,9 @@ from approvals.catalogue.situation import Situation
 
 PRIORITIES = ("low", "medium", "high")
 TITLE_CHARS, TEXT_CHARS = 120, 2000
+# One line of text, and any text: what neither a mail's subject nor the database takes is refused.
+LINE = r"^[^\x00-\x1f\x7f\ud800-\udfff]*(?![\s\S])"
+TEXT = r"^[^\x00\ud800-\udfff]*(?![\s\S])"
 
 
 class OpenWorkOrder(ActionKind):
@@ -45,11 +48,13 @@ class OpenWorkOrder(ActionKind):
                     "type": "string",
                     "minLength": 3,
                     "maxLength": TITLE_CHARS,
+                    "pattern": LINE,
                     "description": "What is to be done",
                 },
                 "text": {
                     "type": "string",
                     "maxLength": TEXT_CHARS,
+                    "pattern": TEXT,
                     "description": "What was seen, and what to take along",
                     "x-multiline": True,
                 },
@@ -61,7 +66,7 @@ class OpenWorkOrder(ActionKind):
                 },
                 "due": {
                     "type": "string",
-                    "pattern": r"^\d{4}-\d{2}-\d{2}(T\d{2}:\d{2}(:\d{2})?(Z|[+-]\d{2}:\d{2})?)?$",
+                    "pattern": r"^\d{4}-\d{2}-\d{2}(T\d{2}:\d{2}(:\d{2})?(Z|[+-]\d{2}:\d{2})?)?(?![\s\S])",
                     "description": "Due, as 2026-03-01 or 2026-03-01T14:00Z",
                 },
             },

@@ -7,7 +7,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from approvals.catalogue.base import Action, ActionKind, Condition, Expectation, Target, Write
+from approvals.catalogue.base import (
+    MOMENTARY,
+    Action,
+    ActionKind,
+    Condition,
+    Expectation,
+    Target,
+    Write,
+)
 from approvals.catalogue.cooling import inlet_expectation
 from approvals.catalogue.procedures import Procedure, steps_as_dicts
 from approvals.catalogue.restore import restoring
@@ -95,18 +103,22 @@ class RunProcedure(ActionKind):
     def steps(self, action: Action, situation: Situation) -> list[dict[str, Any]]:
         found = self._chosen(action, situation)
         units = {tag: measured.unit for tag, measured in situation.values.items()}
-        return steps_as_dicts(found, {**units, **{t: x.unit for t, x in situation.limits.items()}})
+        units |= {tag: limits.unit for tag, limits in situation.limits.items()}
+        steps = steps_as_dicts(found, units)
+        for step in steps:
+            step["writes"] = [_write(w["tag"], w["value"]).as_dict() for w in step["writes"]]
+        return steps
 
     def writes(self, action: Action, situation: Situation) -> list[Write]:
         return [
-            Write(write["tag"], float(write["value"]))
+            _write(write["tag"], write["value"])
             for step in self.steps(action, situation)
             for write in step["writes"]
         ]
 
     def effect(self, action: Action, situation: Situation) -> Expectation:
         """The racks stay cool all the while; each step is confirmed on its own."""
-        tags = [write.tag for write in self.writes(action, situation)]
+        tags = [write.tag for write in self.writes(action, situation) if write.read_back]
         return inlet_expectation(situation, relief_w=0.0, rollback=restoring(tags, situation))
 
     def risk_of(self, action: Action, situation: Situation) -> str:
@@ -153,3 +165,7 @@ class RunProcedure(ActionKind):
                     f"{limits.unit}"
                 )
         return ""
+
+
+def _write(tag: str, value: float) -> Write:
+    return Write(tag, float(value), read_back=tag.rpartition(".")[2] not in MOMENTARY)

@@ -37,10 +37,12 @@ DELAY_US: Final = 100_000  # from reading to arrival; assumed, as the demo plant
 TWIN_EVERY_S: Final = 10.0
 
 _MOVE: Final = (
-    "UPDATE facilities_alarm SET raised_at = raised_at + %s, cleared_at = cleared_at + %s,"
-    " recorded_at = recorded_at + %s",
-    "UPDATE facilities_alarmevent SET at = at + %s",
-    "UPDATE facilities_rulestate SET condition_since = condition_since + %s",
+    "UPDATE facilities_alarm SET raised_at = raised_at + make_interval(secs => %(by)s),"
+    " cleared_at = cleared_at + make_interval(secs => %(by)s),"
+    " recorded_at = recorded_at + make_interval(secs => %(by)s)",
+    "UPDATE facilities_alarmevent SET at = at + make_interval(secs => %(by)s)",
+    "UPDATE facilities_rulestate"
+    " SET condition_since = condition_since + make_interval(secs => %(by)s)",
 )
 
 
@@ -155,9 +157,10 @@ class Delivery:
             cursor.execute("DELETE FROM facilities_reading WHERE point_id = ANY(%s)", [ids])
             cursor.execute("DELETE FROM facilities_latestreading WHERE point_id = ANY(%s)", [ids])
             if self._now is not None:
-                by = (now - self._now) - timedelta(seconds=self._sim.elapsed_s - self._at_s)
+                clock_s = (now - self._now).total_seconds()
+                by = clock_s - (self._sim.elapsed_s - self._at_s)
                 for statement in _MOVE:
-                    cursor.execute(statement, [by] * statement.count("%s"))
+                    cursor.execute(statement, {"by": by})
 
     def _time(self, at_s: float, now: datetime) -> datetime:
         return now - timedelta(seconds=self._sim.elapsed_s - at_s)
@@ -199,5 +202,3 @@ def _rows(group: Group) -> list[list[Any]]:
         group.flag.tolist(),
     )
     return [list(row) for row in zip(*columns, strict=True)]
-
-

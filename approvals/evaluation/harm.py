@@ -169,14 +169,7 @@ def _too_dear(without: Course, with_: Course, *, allowed: float) -> list[str]:
     """What was paid for nothing, or paid beyond what the action says it takes."""
     lost = without.work - with_.work
     hall = max(without.work, 1.0)
-    helped = (
-        with_.alarms_s < without.alarms_s - NEW_S
-        or (without.hottest_c > WARM_C and with_.hottest_c < without.hottest_c - WARMER_K)
-        or (without.hottest_end_c > WARM_C and with_.hottest_end_c < without.hottest_end_c - WARMER_K)
-        or with_.dead_feed_s < without.dead_feed_s - FEED_S
-        or with_.dark_rack_s < without.dark_rack_s - FEED_S
-        or lost < -IDLE_SHARE * hall
-    )
+    helped = _helped(without, with_) or lost < -IDLE_SHARE * hall
     reasons = []
     if lost > allowed:
         reasons.append(
@@ -187,6 +180,23 @@ def _too_dear(without: Course, with_: Course, *, allowed: float) -> list[str]:
     if with_.unprotected_s > without.unprotected_s + FEED_S and not helped:
         reasons.append("a feed loses its battery and nothing gets better")
     return reasons
+
+
+def _helped(without: Course, with_: Course) -> bool:
+    """Whether anything got better: alarms, a warm hall, a feed, a rack."""
+    cooler = (
+        before_c > WARM_C and after_c < before_c - WARMER_K
+        for before_c, after_c in (
+            (without.hottest_c, with_.hottest_c),
+            (without.hottest_end_c, with_.hottest_end_c),
+        )
+    )
+    return (
+        with_.alarms_s < without.alarms_s - NEW_S
+        or any(cooler)
+        or with_.dead_feed_s < without.dead_feed_s - FEED_S
+        or with_.dark_rack_s < without.dark_rack_s - FEED_S
+    )
 
 
 def _allowed(sim: Offline, moves: Sequence[tuple[str, float]], horizon_s: float) -> float:

@@ -20,6 +20,7 @@ from approvals.canonical import iso_utc
 from approvals.catalogue import KINDS
 from approvals.catalogue.base import Checked
 from approvals.catalogue.situation import Measured
+from approvals.errors import ConflictError
 from approvals.execution.leases import (
     BusyError,
     leased_assets,
@@ -32,6 +33,7 @@ from approvals.execution.world import World, world_now
 from approvals.models import Decision, Execution, GateHold, Proposal, Verdict
 from approvals.policy.document import policy_now
 from approvals.policy.evaluate import denials, subject_of_proposal
+from approvals.procedures import not_in_force
 from approvals.services.signatures import requirement_now, signatures_hold
 from approvals.services.transitions import proposal_move
 from approvals.states import ProposalState
@@ -75,7 +77,10 @@ def claim(proposal_id: int) -> Claim:
         waiting_note(proposal_id=proposal_id, wait=wait)
         return Claim(None, wait.sentence)
     except ReturnError as back:
-        return _send_back(proposal_id, back)
+        try:
+            return _send_back(proposal_id, back)
+        except ConflictError as elsewhere:  # stopped or revised in the meantime
+            return Claim(None, elsewhere.detail)
     except IntegrityError as error:
         log.error("the database refused to execute proposal %s: %s", proposal_id, error)
         return Claim(None, f"the database refused to execute it: {error}")
@@ -98,6 +103,8 @@ def _claim(proposal_id: int, world: World) -> Claim:
         )
     if why := signatures_hold(proposal):
         raise ReturnError(f"the signatures no longer hold: {why}")
+    if why := not_in_force(proposal.steps):
+        raise ReturnError(why)
     _policy_allows(proposal, now)
     _has_cooled_down(proposal, now)
     try:

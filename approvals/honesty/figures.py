@@ -17,7 +17,14 @@ from typing import Final
 from django.db.models import OuterRef, Subquery
 from django.utils import timezone
 
-from approvals.models import Decision, Drill, ProposalLook, ProposalTransition, Verdict
+from approvals.models import (
+    Decision,
+    Drill,
+    EffectVerdict,
+    ProposalLook,
+    ProposalTransition,
+    Verdict,
+)
 from approvals.states import ProposalState
 
 S = ProposalState
@@ -69,8 +76,8 @@ class Figures:
 
     `decision_s`: from when the person first saw the card (else from when it was put up) to the
     verdict. `unopened`: approvals without opening any of the evidence. `quick`: approvals within
-    `QUICK_S`. `went_wrong`: of the approved that were executed and told, those without effect or
-    rolled back. `drills`: of the drills that they decided, those they caught.
+    `QUICK_S`. `went_wrong`: of the approved that were executed and told, those without effect, or
+    rolled back without having worked. `drills`: of the drills that they decided, those they caught.
     """
 
     name: str
@@ -127,10 +134,11 @@ def decisions_since(since: datetime) -> list[Made]:
         .values_list(
             "user__username", "verdict", "at", "opened_s", "put_up", "seen",
             "proposal__state", "proposal__is_drill", "proposal__created_at",
+            "proposal__effect__verdict",
         )
     )  # fmt: skip
     found = []
-    for name, verdict, at, opened_s, put_up_at, seen_at, state, is_drill, created_at in rows:
+    for name, verdict, at, opened_s, put_up_at, seen_at, state, is_drill, created_at, told in rows:
         came = put_up_at or created_at
         start = seen_at if seen_at is not None and seen_at > came else came
         found.append(
@@ -139,7 +147,8 @@ def decisions_since(since: datetime) -> list[Made]:
                 verdict == Verdict.APPROVE,
                 max((at - start).total_seconds(), 0.0),
                 opened_s is not None,
-                state,
+                # Undone after it had worked is no sign that it should not have been signed.
+                S.VERIFIED.value if told == EffectVerdict.VERIFIED else state,
                 is_drill,
             )
         )

@@ -78,7 +78,7 @@ _SECTIONS: list[tuple[str, str, Callable[[Row], str]]] = [
         ),
     ),
     (
-        "Did not go as promised",
+        "Not as promised, or undone",
         "went_wrong",
         lambda row: (
             f"{_proposal(row)}: {row['became'].replace('_', ' ')} at {_time(row['at'])}. "

@@ -86,7 +86,8 @@ class Migration(migrations.Migration):
             model_name="execution",
             name="steps",
             field=models.JSONField(
-                default=list, help_text="Steps that were begun, [{n, state, since, due_at, confirm}]."
+                default=list,
+                help_text="Steps that were begun, [{n, state, since, due_at, confirm}].",
             ),
         ),
         migrations.AddField(

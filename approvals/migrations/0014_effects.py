@@ -1,7 +1,7 @@
-"""Drills and hand-overs that hold even for somebody with a SQL prompt.
+"""Effects, drills and hand-overs that hold even for somebody with a SQL prompt.
 
-A drill's flaw is fixed when it is planted, it belongs to a proposal that is marked as one, and it
-is revealed once. A hand-over says what it said; it is taken over once, by somebody else.
+An effect gets its verdict once. A drill's flaw is fixed when it is planted, it belongs to a
+proposal that is marked as one, and it is revealed once. A hand-over says what it said; it is taken over once, by somebody else.
 """
 
 from django.db import migrations
@@ -39,9 +39,22 @@ BEGIN
 END $$;
 CREATE TRIGGER approvals_handover_guard BEFORE UPDATE OR DELETE ON approvals_handovernote
   FOR EACH ROW EXECUTE FUNCTION approvals_guard_handover();
+
+CREATE FUNCTION approvals_guard_effect() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  IF TG_OP = 'DELETE' OR OLD.verdict <> '' OR NEW.proposal_id <> OLD.proposal_id THEN
+    RAISE EXCEPTION 'effect % is evidence: it has its verdict once and is never deleted', OLD.id
+      USING ERRCODE = 'check_violation';
+  END IF;
+  RETURN NEW;
+END $$;
+CREATE TRIGGER approvals_effect_guard BEFORE UPDATE OR DELETE ON approvals_effect
+  FOR EACH ROW EXECUTE FUNCTION approvals_guard_effect();
 """
 
 BACKWARD = r"""
+DROP TRIGGER approvals_effect_guard ON approvals_effect;
+DROP FUNCTION approvals_guard_effect();
 DROP TRIGGER approvals_handover_guard ON approvals_handovernote;
 DROP FUNCTION approvals_guard_handover();
 DROP TRIGGER approvals_drill_guard ON approvals_drill;

@@ -52,7 +52,8 @@ def _family(proposal: Proposal) -> list[dict[str, Any]]:
         chain.append(later)
     if len(chain) == 1:
         return []
-    rows, before = [], {}
+    rows: list[dict[str, Any]] = []
+    before: dict[str, Any] = {}
     for one in chain:
         names = dict.fromkeys((*before, *one.params))
         rows.append(

@@ -37,6 +37,7 @@ from approvals.services.signatures import (
     requirement_now,
     signatures_hold,
     signatures_of,
+    still_missing,
     why_not_approve,
 )
 from approvals.services.transitions import proposal_move, why_not
@@ -180,7 +181,7 @@ def sign_check(proposal: Proposal, user: AbstractUser, wish: Wish) -> Requiremen
         raise (ConflictError if conflict else NotAllowedError)(
             objection.detail, code=objection.code
         )
-    found = denials(subject=subject_of_proposal(proposal), at=timezone.now(), step="approve")
+    found = _denied(proposal, asked)
     if wish.alone:
         refuse_denied([denial for denial in found if not denial.can_break_glass])
         refuse_needless(proposal=proposal, user=user, waives=waives(proposal, user, asked, found))
@@ -205,7 +206,7 @@ def sign(proposal: Proposal, user: AbstractUser, wish: Wish) -> None:
             f"the policy changed while proposal {proposal.pk} was being signed: prove who you are"
         )
     if wish.alone:
-        found = denials(subject=subject_of_proposal(proposal), at=timezone.now(), step="approve")
+        found = _denied(proposal, asked)
         waived = waives(proposal, user, asked, found)
         decision = _decide(proposal, user, Verdict.APPROVE, wish)
         break_glass_open(decision=decision, waived=waived)
@@ -219,7 +220,7 @@ def sign(proposal: Proposal, user: AbstractUser, wish: Wish) -> None:
             event="proposal.signed_once",
             proposal=proposal,
             text=f"{user.get_username()} signed proposal {proposal.pk}; still missing: "
-            f"{missing.people} signature(s) of a {' or '.join(missing.next_roles)}",
+            f"{still_missing(missing)}",
             key=f"signed:{proposal.pk}:{proposal.round}:{user.pk}",
         )
         push_proposal(proposal_id=proposal.pk, event="signed")
@@ -240,11 +241,13 @@ def waives(
     roles = [d.role for d in counting(proposal)]
     missing = missing_of(asked, [*roles, role_of(user)])
     if missing.next_roles:
-        said.append(
-            f"{missing.people} more signature(s) of a {' or '.join(missing.next_roles)}, as "
-            + ("; ".join(asked.because) or "the policy asks")
-        )
+        said.append(f"{still_missing(missing)} ({'; '.join(asked.because) or 'by the policy'})")
     return said
+
+
+def _denied(proposal: Proposal, asked: Requirement) -> list[Denial]:
+    subject = subject_of_proposal(proposal)
+    return denials(subject=subject, at=timezone.now(), step="approve", requirement=asked)
 
 
 def same_payload(proposal: Proposal, digest: str) -> None:

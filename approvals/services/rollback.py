@@ -186,10 +186,8 @@ def _same(one: float, other: float) -> bool:
 def _rationale(original: Proposal, undoing: Undoing, user: AbstractUser | None) -> str:
     effect = getattr(original, "effect", None)
     found = effect.detail if effect is not None and effect.verdict else original.execution.detail
-    text = (
-        f"Undoes #{original.pk} ({original.title}), which is {original.get_state_display().lower()}"
-    )
-    parts = [f"{text}: {found}" if found else f"{text}."]
+    text = f"Undoes #{original.pk} ({original.title}): {original.get_state_display().lower()}."
+    parts = [f"{text} {found.rstrip('.')}." if found else text]
     parts.append(f"Asked for by {user.get_username()}." if user else "The policy asks for it.")
     if undoing.left:
         parts.append(f"Not undone: {'; '.join(undoing.left)}.")

@@ -67,6 +67,16 @@ def missing_of(requirement: Requirement, signed_roles: Sequence[str]) -> Missing
     )
 
 
+def still_missing(missing: Missing) -> str:
+    """`one more signature, by an operator or a supervisor`."""
+    number = "one more signature" if missing.people == 1 else f"{missing.people} more signatures"
+    return f"{number}, by {' or '.join(_one(role) for role in missing.next_roles)}"
+
+
+def _one(role: str) -> str:
+    return f"an {role}" if role[0] in "ao" else f"a {role}"
+
+
 def signatures_of(proposal: Proposal, requirement: Requirement | None = None) -> dict[str, Any]:
     """The signatures as JSON shows them: have, need, roles_missing, signed_by.
 
@@ -147,15 +157,15 @@ def objection_to(
     if rank_of(role) < rank_of(requirement.least_role):
         return Objection(
             "not_allowed",
-            f"proposal {proposal.pk} is signed by a {requirement.least_role} or above; {name} is "
-            f"{'a ' + role if role else 'without a role'}",
+            f"proposal {proposal.pk} is signed by {_one(requirement.least_role)} or above; {name} is "
+            f"{_one(role) if role else 'without a role'}",
         )
     missing = missing_of(requirement, [d.role for d in given])
     if missing.next_roles and role not in missing.next_roles:
         return Objection(
             "another_role",
-            f"a {role} has signed proposal {proposal.pk}; the missing signature has to come from a "
-            f"{' or '.join(missing.next_roles)}",
+            f"{_one(role)} has signed proposal {proposal.pk}; the missing signature has to come from "
+            f"{' or '.join(_one(other) for other in missing.next_roles)}",
         )
     if (
         proposal.risk == Risk.HIGH
@@ -231,8 +241,8 @@ def signatures_hold(proposal: Proposal) -> str:
         )
     if low := [d for d in holding if rank_of(d.role) < rank_of(requirement.least_role)]:
         return (
-            f"{low[0].user.get_username()} signed as {low[0].role}; the policy now asks for a "
-            f"{requirement.least_role}"
+            f"{low[0].user.get_username()} signed as {low[0].role}; the policy now asks for "
+            f"{_one(requirement.least_role)}"
         )
     if proposal.risk == Risk.HIGH and not any(
         users[d.user_id].has_perm(DECIDE_HIGH_RISK) for d in holding

@@ -185,7 +185,7 @@ class PlantProcess:
         return list(self.get("/writes")["writes"])
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def plant_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PlantProcess]:
     token, port = "plant-test-token", _free_port()
     data_dir = tmp_path_factory.mktemp("plant")

@@ -65,6 +65,7 @@ def written(
     states: tuple[str, ...] = (),
     mismatch: str = "",
     read_back: bool = True,
+    opens: bool = True,
 ) -> Proposal:
     """Sign the proposal and record it as carried out at `wrote`, without a plant."""
     wrote = wrote or timezone.now()
@@ -95,7 +96,7 @@ def written(
     end = "succeeded" if succeed else "failed"
     proposal_move(proposal_id=proposal.pk, source="executing", target=end, actor="executor")
     found = Proposal.objects.get(pk=proposal.pk)
-    if succeed:
+    if succeed and opens:
         effect = effect_open(proposal=found)
         Effect.objects.filter(pk=effect.pk).update(started_at=wrote)
     return found

@@ -19,14 +19,14 @@ from approvals.tests.test_agent import (
     WARM,
     _crac_2_alarm,
     _hot_alarm,
+    few_procedures,
     no_engine,
-    procedures,
 )
 from facilities.models import LatestReading
 
-__all__ = ["no_engine", "procedures"]
+__all__ = ["few_procedures", "no_engine"]
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("no_engine", "procedures")]
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("no_engine", "few_procedures")]
 
 
 def _looked(set_values: SetValues) -> Investigation:
@@ -124,3 +124,19 @@ def test_the_case_names_cause_counter_evidence_and_what_would_change_it(
     assert any("for 2 min" in text for text in case["would_change"])
     assert case["confidence"]["word"] in ("high", "moderate", "low", "unproven")
     assert proposal.payload()["case"] == case
+
+
+def test_the_page_shows_every_tool_call_and_the_causes(
+    set_values: SetValues, viewer: Any, client_as: Any
+) -> None:
+    looked = _looked(set_values)
+    page = client_as(viewer).get(f"/approvals/investigations/{looked.pk}/").content.decode()
+    for step in looked.timeline:
+        assert step["title"] in page
+    assert "CRAC 2 has stopped" in page
+    assert "Do nothing" in page
+    assert "crac-2.fault = 1" in page
+    body = client_as(viewer).get(f"/api/v1/investigations/{looked.pk}/").json()
+    assert body["hypotheses"][0]["asset"] == "crac-2"
+    assert [s["step"] for s in body["timeline"]] == [s["step"] for s in looked.timeline]
+    assert "record" not in body

@@ -12,10 +12,10 @@ from approvals.agent import investigation_answer, patrol
 from approvals.agent.patrol import conspicuous, requests_waiting
 from approvals.models import AuditEntry, Investigation, Proposal
 from approvals.tests.conftest import CRAC_2_DOWN, SetValues
-from approvals.tests.test_agent import _crac_2_alarm, no_engine, procedures
+from approvals.tests.test_agent import _crac_2_alarm, few_procedures, no_engine
 from facilities.models import Asset, Point, PointQuality, Quality, TwinFinding
 
-__all__ = ["no_engine", "procedures"]
+__all__ = ["few_procedures", "no_engine"]
 
 URL = "/api/v1/investigations/"
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("no_engine")]
@@ -25,7 +25,7 @@ def _ask(client: Any, **body: str) -> Any:
     return client.post(URL, body, content_type="application/json")
 
 
-@pytest.mark.usefixtures("procedures")
+@pytest.mark.usefixtures("few_procedures")
 def test_what_a_person_asked_for_is_that_persons_proposal(
     set_values: SetValues, operator: Any, supervisor: Any, client_as: Any
 ) -> None:
@@ -131,7 +131,7 @@ def _finding(tag: str, *, confidence: float = 0.95) -> TwinFinding:
     )  # fmt: skip
 
 
-@pytest.mark.usefixtures("procedures")
+@pytest.mark.usefixtures("few_procedures")
 def test_the_schedule_turns_a_finding_of_the_twin_into_a_work_order(set_values: SetValues) -> None:
     _finding("crac-3")
     _finding("crac-1", confidence=0.4)
@@ -145,7 +145,7 @@ def test_the_schedule_turns_a_finding_of_the_twin_into_a_work_order(set_values: 
     assert conspicuous() == []
 
 
-@pytest.mark.usefixtures("procedures")
+@pytest.mark.usefixtures("few_procedures")
 def test_a_doubted_sensor_moves_no_machine(set_values: SetValues) -> None:
     point = Point.objects.get(tag="crac-1.supply_c")
     long_ago = timezone.now() - timedelta(minutes=30)

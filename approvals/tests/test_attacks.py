@@ -1,4 +1,5 @@
-"""The state machine attacked through REST: as every role, a stranger and an agent, many at once.
+"""The state machine attacked through REST: as every role, a stranger and an agent. (Many at once:
+`test_attacks_at_once.py`.)
 
 Each attack ends with the same question: what do the rows of decisions and transitions say?
 """
@@ -6,79 +7,21 @@ Each attack ends with the same question: what do the rows of decisions and trans
 from __future__ import annotations
 
 import json
-import threading
-from collections import Counter
-from collections.abc import Callable
 from datetime import timedelta
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
-from django.db import DatabaseError, IntegrityError, connection, transaction
+from django.db import DatabaseError, IntegrityError, transaction
 from django.test import Client
 from django.utils import timezone
 
 from approvals.audit import audit_verify
-from approvals.models import AuditEntry, ChangeWindow, Decision, Execution, Proposal
+from approvals.models import AuditEntry, ChangeWindow, Decision, Proposal
 from approvals.outside.access import agent_issue
 from approvals.services import proposal_expire_due, proposal_move
-from approvals.tests.conftest import PASSWORD, MakeProposal
+from approvals.tests.attack_kit import FULL, HIGH, SignIn, approve, path_of, post
+from approvals.tests.conftest import MakeProposal
 from ops_platform.roles import assign_role
-
-SignIn = Callable[[Any], Client]
-HIGH = ("shed_rack_load", "rack-1-03", {"load_cap_pct": 70.0})
-FULL = {"reason": "row 1 is hot", "password": PASSWORD}
-
-
-class Answer(NamedTuple):
-    status: int
-    body: dict[str, Any]
-
-    @property
-    def code(self) -> str:
-        return str(self.body.get("code", ""))
-
-
-def post(client: Client, path: str, body: Any) -> Answer:
-    answer = client.post(f"/api/v1/{path}", json.dumps(body), content_type="application/json")
-    return Answer(answer.status_code, answer.json())
-
-
-def approve(client: Client, proposal: Proposal, **body: Any) -> Answer:
-    return post(
-        client, f"proposals/{proposal.pk}/approve", {"digest": proposal.digest, **FULL, **body}
-    )
-
-
-def path_of(proposal: Proposal) -> list[str]:
-    """The states it went through, by its transition rows; they and the field agree."""
-    moves = list(proposal.transitions.order_by("id").values_list("from_state", "to_state"))
-    path = ["draft", *(target for _, target in moves)]
-    assert [source for source, _ in moves] == path[:-1]
-    assert Proposal.objects.get(pk=proposal.pk).state == path[-1]
-    return path[3:]
-
-
-def at_once(*acts: Callable[[], Answer]) -> list[Answer]:
-    """Everything at the same moment, each on a connection of its own."""
-    start, answers, errors = threading.Barrier(len(acts)), [], []
-
-    def run(act: Callable[[], Answer]) -> None:
-        try:
-            start.wait(30)
-            answers.append(act())
-        except Exception as error:
-            errors.append(error)
-        finally:
-            connection.close()
-
-    threads = [threading.Thread(target=run, args=(act,)) for act in acts]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
-    assert not errors
-    assert len(answers) == len(acts)
-    return answers
 
 
 @pytest.fixture
@@ -360,68 +303,3 @@ class TestTrail:
         ]
         assert "guess" not in json.dumps([e.content() for e in AuditEntry.objects.all()])
         assert audit_verify().ok
-
-
-@pytest.mark.django_db(transaction=True)
-class TestAtOnce:
-    def test_it_lets_one_signature_in_where_one_is_asked_for(
-        self, make_proposal: MakeProposal, client_as: SignIn, operator: Any, supervisor: Any
-    ) -> None:
-        proposal = make_proposal()
-        clients = [client_as(user) for user in (operator, supervisor) * 3]
-        answers = at_once(*(lambda c=c: approve(c, proposal, password="") for c in clients))
-        assert Counter(a.status for a in answers) == {200: 1, 409: 5}
-        assert Decision.objects.count() == 1 and path_of(proposal) == ["approved"]
-
-    def test_it_never_makes_two_of_one_persons_two_clicks(
-        self, make_proposal: MakeProposal, client_as: SignIn, operator: Any
-    ) -> None:
-        proposal = make_proposal(*HIGH)
-        clients = [client_as(operator) for _ in range(4)]
-        answers = at_once(*(lambda c=c: approve(c, proposal) for c in clients))
-        assert Counter(a.code for a in answers) == {"": 1, "already_signed": 3}
-        assert Decision.objects.count() == 1 and path_of(proposal) == []
-
-    def test_it_approves_once_when_both_sign_at_once(
-        self, make_proposal: MakeProposal, client_as: SignIn, operator: Any, supervisor: Any
-    ) -> None:
-        proposal = make_proposal(*HIGH)
-        clients = [client_as(operator), client_as(supervisor)]
-        answers = at_once(*(lambda c=c: approve(c, proposal) for c in clients))
-        assert [a.status for a in answers] == [200, 200]
-        assert Decision.objects.count() == 2 and path_of(proposal) == ["approved"]
-        assert audit_verify().ok
-
-    def test_it_takes_two_roles_whoever_comes_first(
-        self, make_proposal: MakeProposal, client_as: SignIn, person: Any, supervisor: Any
-    ) -> None:
-        proposal = make_proposal(*HIGH)
-        people = [person("operator", f"operator-{n}") for n in range(3)]
-        clients = [client_as(user) for user in (*people, supervisor)]
-        at_once(*(lambda c=c: approve(c, proposal) for c in clients))
-        roles = sorted(Decision.objects.values_list("role", flat=True))
-        assert roles == ["operator", "supervisor"] and path_of(proposal) == ["approved"]
-
-    def test_it_ends_once_whatever_is_asked_at_once(
-        self, make_proposal: MakeProposal, client_as: SignIn, operator: Any, supervisor: Any
-    ) -> None:
-        proposal = make_proposal("set_fan_speed", "crac-1", {"fan_speed_pct": 85.0})
-        one, two, three = client_as(operator), client_as(supervisor), client_as(operator)
-        at = f"proposals/{proposal.pk}"
-        change = {"digest": proposal.digest, "params": {"fan_speed_pct": 95}}
-        answers = at_once(
-            lambda: approve(one, proposal, password=""),
-            lambda: post(two, f"{at}/reject", {"reason": "no"}),
-            lambda: post(three, f"{at}/revise", change),
-        )
-        assert Counter(a.status >= 400 for a in answers) == {False: 1, True: 2}
-        assert len(path_of(proposal)) == 1
-
-    def test_it_leaves_nothing_to_execute_when_all_was_refused(
-        self, make_proposal: MakeProposal, client_as: SignIn, viewer: Any, operator: Any
-    ) -> None:
-        proposal = make_proposal(requested_by=operator)
-        clients = [client_as(user) for user in (viewer, operator, viewer, operator)]
-        answers = at_once(*(lambda c=c: approve(c, proposal) for c in clients))
-        assert {a.status for a in answers} == {403}
-        assert not Decision.objects.exists() and not Execution.objects.exists()

@@ -45,6 +45,7 @@ def test_it_follows_cold_air_to_every_rack_of_the_hall(site: Site) -> None:
 def test_it_counts_only_healthy_sources_as_spare(site: Site) -> None:
     start = Action("set_fan_speed", "crac-1", {"fan_speed_pct": 85.0})
     assert _radius(start, site.situation(CRAC_2_DOWN))["spare"] == 1
+    assert _radius(start, site.situation({"crac-3.running": None}))["spare"] == 1  # says nothing
     lone = _radius(Action("set_chilled_water_setpoint", "chiller-1", {"chilled_water_c": 9.0}),
                    site.situation())  # fmt: skip
     assert lone["spare"] == 0

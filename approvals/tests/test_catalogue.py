@@ -86,7 +86,7 @@ SUBJECTS = ["crac-2", "rack-1-03", "rack-1-04", "chiller-1", "chwp-1", "srv-11-g
 
 
 @settings(
-    max_examples=60, deadline=None,
+    max_examples=40, deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )  # fmt: skip
 @given(data=st.data())
@@ -358,3 +358,27 @@ def test_it_reads_a_situation_with_four_queries(
         assert found is not None
         assert (found.kind, found.hall) == (kind, "hall-1")
     assert hall_of("nowhere") is None
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"title": "Look\nBcc: all@example.org"},
+        {"title": "\x00\x00\x00"},
+        {"title": "\ud800 alone"},
+        {"text": "a\x00b"},
+        {"text": "\udfff"},
+        {"due": "2026-03-01\n"},
+        {"due": "tomorrow"},
+        {"priority": "urgent"},
+        {"asset": "crac-2"},
+    ],
+    ids=str,
+)
+def test_it_refuses_a_work_order_that_cannot_be_kept(site: Site, params: dict[str, str]) -> None:
+    schema = KINDS["open_work_order"].schema("crac-1", site.situation())
+    plain = {"title": "Look at it", "text": "Line one\nline two", "priority": "low"}
+    checks = Draft202012Validator(schema)
+    assert checks.is_valid(plain)
+    assert checks.is_valid({**plain, "due": "2026-03-01T14:00Z"})
+    assert not checks.is_valid({**plain, **params})

@@ -10,11 +10,13 @@ from django.test import Client
 from django.utils import timezone
 
 from approvals.catalogue import KINDS, Action, check_conditions
-from approvals.execution import dry_run
+from approvals.execution import dry_run, execute
 from approvals.models import Proposal
 from approvals.prediction import predictions_make
+from approvals.services import proposal_approve
 from approvals.services.proposals import ProposalDraft, action_validate, proposal_create
 from approvals.tests.catalogue_kit import CRAC_2_DOWN, EXAMPLES, Site, store_values
+from approvals.tests.conftest import PASSWORD, PlantProcess
 from approvals.tests.test_agent import procedures  # noqa: F401 - fixture
 
 pytestmark = pytest.mark.django_db
@@ -53,6 +55,42 @@ def test_it_stores_and_plans_every_kind(operator: Any, settings: Any) -> None:
         assert [write.problem for write in planned if write.problem] == [], name
         assert all(write.plan for write in planned)
     assert Proposal.objects.count() == len(EXAMPLES)
+
+
+@pytest.mark.usefixtures("demo_facility")
+def test_it_reaches_the_plant_once_for_every_kind(
+    operator: Any, supervisor: Any, admin: Any, plant: PlantProcess
+) -> None:
+    """Asked for, signed as the policy wants, executed twice: the plant's own logs have each write
+    and each work order once, with the values that were signed."""
+    for name, target, params, changes in EXAMPLES:
+        if KINDS[name].needs_procedures:
+            continue  # its holds are `test_procedure_run`'s
+        store_values(changes)
+        action, situation = action_validate(kind=name, target=target, params=params)
+        proposal = proposal_create(
+            draft=ProposalDraft(action=action, rationale="An example."),
+            situation=situation,
+            requested_by=admin,
+        )
+        people = (operator, supervisor) if proposal.risk == "high" else (operator,)
+        for person in people:
+            proposal_approve(
+                proposal_id=proposal.pk, user=person, digest=proposal.digest,
+                reason="It is needed.", password=PASSWORD,
+            )  # fmt: skip
+        assert [execute(proposal_id=proposal.pk).outcome for _ in range(2)] == ["succeeded", ""], (
+            name,
+            Proposal.objects.get(pk=proposal.pk).state,
+        )
+        written = [w for w in plant.writes() if w["key"].startswith(f"hp-{proposal.pk}-")]
+        orders = plant.get("/work-orders")["work_orders"]
+        ordered = [o for o in orders if o["key"].startswith(f"hp-{proposal.pk}-")]
+        wanted = [(w["tag"], w["value"]) for w in proposal.writes if "body" not in w]
+        assert [(w["tag"], w["value"]) for w in written] == wanted, name
+        assert len(ordered) == (name == "open_work_order")
+        if ordered:
+            assert (ordered[0]["asset"], ordered[0]["title"]) == ("crac-3", "Replace the filters")
 
 
 @pytest.mark.usefixtures("demo_facility")

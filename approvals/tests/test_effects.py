@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import IntegrityError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
@@ -201,10 +201,20 @@ def test_what_promises_nothing_is_closed_at_once(
 
 def written_without_effect(proposal: Proposal, operator: Any) -> Proposal:
     """A succeeded proposal whose row, once loaded, promises nothing."""
-    found = written(proposal, operator)
-    Effect.objects.filter(proposal=found).delete()
+    found = written(proposal, operator, opens=False)
     found.expected_effect = {"tag": "", "sentence": "nothing is measured"}
     return found
+
+
+def test_a_verdict_is_given_once_also_by_sql(carried_out: Written) -> None:
+    proposal = carried_out(falling(29.0, 25.0), ago_s=60)
+    effect_measure(proposal_id=proposal.pk)
+    changes: list[dict[str, Any]] = [{"verdict": "no_effect"}, {"estimate": 0.0}, {"detail": "x"}]
+    for change in changes:
+        with pytest.raises(IntegrityError, match="is evidence"), transaction.atomic():
+            Effect.objects.filter(proposal=proposal).update(**change)
+    with pytest.raises(IntegrityError), transaction.atomic():
+        Effect.objects.all()._raw_delete("default")
 
 
 def test_the_drawing_shows_measured_control_and_promise(carried_out: Written) -> None:

@@ -11,6 +11,9 @@ from asgiref.testing import ApplicationCommunicator
 from django.contrib.auth.models import AnonymousUser
 
 from approvals.consumers import ApprovalsConsumer
+from approvals.live import push_gate, push_notice
+from approvals.notify.deliver import deliver_due
+from approvals.notify.rules import rule_add
 from approvals.services import proposal_approve, proposal_reject
 from approvals.tests.conftest import MakeProposal
 
@@ -77,3 +80,36 @@ async def test_it_closes_when_the_account_is_switched_off(
         proposal_id=proposal.pk, user=operator, digest=proposal.digest
     )
     assert await socket.closed() == 4401
+
+
+async def test_it_shows_a_note_to_whom_it_is_for_and_the_gate_to_everybody(
+    viewer: Any, operator: Any
+) -> None:
+    mine, other = Socket(operator), Socket(viewer)
+    await mine.connect()
+    await other.connect()
+    notice = {"subject": "hello", "delivery": 1}
+    assert await sync_to_async(push_notice)(user_id=operator.pk, notice=notice) == ""
+    await sync_to_async(push_gate)(event="held")
+    assert await mine.told() == {"type": "notice", "notice": notice}
+    assert await mine.told() == {"type": "gate", "event": "held"}
+    assert await other.told() == {"type": "gate", "event": "held"}
+    assert await sync_to_async(push_notice)(user_id=None, notice=notice) == ""
+    assert (await other.told())["type"] == "notice"
+    await mine.leave()
+    await other.leave()
+
+
+async def test_it_delivers_a_browser_rule_over_the_socket(
+    make_proposal: MakeProposal, operator: Any
+) -> None:
+    await sync_to_async(rule_add)(user=operator, channel="browser", events=["proposal.pending"])
+    socket = Socket(operator)
+    await socket.connect()
+    proposal = await sync_to_async(make_proposal)()
+    assert (await socket.told())["type"] == "proposal"
+    assert await sync_to_async(deliver_due)() == 1
+    told = await socket.told()
+    assert (told["type"], told["notice"]["type"]) == ("notice", "proposal.pending")
+    assert told["notice"]["path"] == f"/approvals/{proposal.pk}/"
+    await socket.leave()

@@ -15,6 +15,7 @@ from django.test import Client
 from django.utils import timezone
 
 from approvals.models import AuditEntry, PolicyChange, PolicyVersion
+from approvals.outside.access import agent_issue
 from approvals.policy.default import DOCUMENT
 
 pytestmark = pytest.mark.django_db
@@ -111,6 +112,22 @@ def test_it_is_changed_by_those_only_who_may(
         assert Client().get(f"/api/v1/{path}").status_code in (401, 403)
     assert save(Client(), stronger())[0] in (401, 403)
     assert PolicyVersion.objects.count() == 1
+
+
+def test_it_is_out_of_reach_for_an_outside_agent(client_as: SignIn, supervisor: Any) -> None:
+    agent = Client(headers={"Authorization": f"Bearer {agent_issue(name='planner').token}"})
+    for password in ("", PASSWORD):
+        status, body = save(agent, weaker(), password=password)
+        assert (status, body["code"]) == (403, "not_allowed")
+    now = timezone.now().isoformat()
+    window = {"name": "w", "kind": "maintenance", "reason": "x", "starts_at": now}
+    body = {**window, "ends_at": "2027-01-01T00:00:00Z"}
+    assert post(agent, "/api/v1/policy/windows", body)[0] == 403
+    change = save(client_as(supervisor), stronger())[1]
+    assert change["version"]["number"] == 2
+    path = "/api/v1/policy/versions/1/restore"
+    assert post(agent, path, {"base_number": 2, "password": PASSWORD})[0] == 403
+    assert PolicyVersion.objects.count() == 2
 
 
 class TestSecondPerson:

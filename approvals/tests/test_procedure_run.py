@@ -14,7 +14,7 @@ from approvals.execution.steps import StepsError, steps_of
 from approvals.models import AssetLease, AuditEntry, Execution, Outcome, Proposal
 from approvals.services.stops import execution_stop
 from approvals.tests.conftest import PlantProcess, SetValues
-from approvals.tests.execution_kit import FAN, events, fans, keys, made, signed
+from approvals.tests.execution_kit import FAN, events, fans, keys, last_note, made, signed
 
 pytestmark = pytest.mark.django_db
 
@@ -254,3 +254,15 @@ def test_it_gives_every_hold_a_deadline(
     left = datetime.fromisoformat(row["due_at"]) - timezone.now()
     assert timedelta(minutes=29) < left <= timedelta(minutes=30)
     assert FAN.format(1) not in [w["tag"] for w in plant.writes() if w["key"].startswith("x")]
+
+
+def test_it_goes_back_to_the_operators_when_the_procedure_is_no_longer_in_force(
+    operator: Any, plant: PlantProcess, set_values: SetValues
+) -> None:
+    cite = {"document": "eop-crac-01", "revision": 3, "sha256": "0" * 64}
+    proposal = signed(procedure(step("1", fans(71.0), cite=cite)), operator)
+    assert execution.execute(proposal_id=proposal.pk).outcome == ""
+    proposal.refresh_from_db()
+    assert (proposal.state, proposal.round) == ("pending", 2)
+    assert "eop-crac-01" in last_note(proposal).lower()
+    assert _values(plant, proposal) == []

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -20,7 +21,7 @@ from approvals.catalogue.procedures import (
     steps_read,
 )
 from approvals.errors import InvalidActionError
-from approvals.tests.catalogue_kit import Site
+from approvals.tests.catalogue_kit import XID, Site
 from approvals.tests.test_agent import procedures  # noqa: F401 - fixture
 
 PROCEDURES = sorted((Path(__file__).parents[2] / "rag" / "procedures").glob("*.md"))
@@ -193,6 +194,40 @@ class TestInForce:
         steps = KIND.steps(action, situation)
         assert [c["tag"] for c in steps[0]["confirm"]] == ["chwp-2.running"]
         assert steps[1]["hold_why"] == "verify step 1 with your own eyes"
+
+    def test_it_tells_when_what_was_signed_is_no_longer_in_force(
+        self, site: Site, django_assert_num_queries: Any
+    ) -> None:
+        from approvals.procedures import not_in_force
+        from rag.models import Document, Revision
+
+        steps = KIND.steps(
+            Action("run_procedure", "chwp-1", CHANGEOVER), site.situation(procedures=True)
+        )
+        with django_assert_num_queries(1):
+            assert not_in_force(steps) == ""
+        with django_assert_num_queries(0):
+            assert not_in_force([]) == ""
+        revision = Revision.objects.filter(document__slug="mop-chw-03")
+        revision.update(sha256="0" * 64)
+        assert "propose it again" in not_in_force(steps)
+        revision.update(number=2)
+        assert "revision 2 is in force now" in not_in_force(steps)
+        Document.objects.filter(slug="mop-chw-03").update(withdrawn_at=timezone.now())
+        assert not_in_force(steps) == "MOP-CHW-03 revision 1 is no longer in force"
+
+    def test_it_neither_reads_back_nor_restores_a_reset(self, site: Site) -> None:
+        situation = site.situation(XID, procedures=True)
+        found = next(p for p in situation.procedures if p.document == "eop-gpu-03")
+        params = {"document": found.document, "revision": found.revision}
+        action = Action("run_procedure", "srv-11", params)
+        writes = [w.as_dict() for w in KIND.writes(action, situation)]
+        assert {"tag": "srv-11.reset_cmd", "value": 1.0, "read_back": False} in writes
+        assert writes == [w for step in KIND.steps(action, situation) for w in step["writes"]]
+        assert sorted(w.tag for w in KIND.effect(action, situation).rollback) == [
+            "srv-11.cordoned",
+            "srv-11.in_service",
+        ]
 
     def test_it_refuses_another_revision(self, site: Site) -> None:
         situation = site.situation(procedures=True)

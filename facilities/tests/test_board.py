@@ -122,7 +122,7 @@ def test_it_computes_cells_from_the_configuration(demo_facility: None) -> None:
     assert cells["network", "topology"].value.startswith("leaf–spine")
     assert cells["network", "medium"].value == "18 optic, 16 copper"
     assert cells["data_list", "rate"].value.startswith("1,253 points")
-    assert "600 readings/s" in cells["data_list", "rate"].value
+    assert "626 readings/s" in cells["data_list", "rate"].value
     assert cells["facility", "stability"].state is State.UNKNOWN
     AssetLink.objects.filter(kind="network").update(attributes={})
     cells = {(part.key, cell.key): cell for part in read_board() for cell in part.cells}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from approvals.agent.causes.base import Suspicion, rule, said
+from approvals.agent.causes.instrument import redundants
 from approvals.agent.facts import Facts
 from approvals.catalogue.situation import INLET_LIMIT_C, CoolingUnit
 
@@ -77,7 +78,8 @@ def supply_not_held(facts: Facts) -> Iterator[Suspicion]:
         remedies = {
             **INSTEAD,
             "start_standby_crac": 0.9,
-            "set_fan_speed": 0.45,
+            "set_fan_speed": 0.3,
+            "set_supply_setpoint": 0.2,
             f"open_work_order@{unit.tag}": 0.85,
         }
         for cause, text, fits, words in (
@@ -143,6 +145,12 @@ def too_much_heat(facts: Facts) -> Iterator[Suspicion]:
     if hot is None or hot.inlet_c < INLET_LIMIT_C - 1.0:
         return
     healthy = bool(situation.units) and not situation.lost_units
+    disagrees = redundants(facts, facts.things[hot.tag]) if hot.tag in facts.things else ""
+    unheld = [
+        unit
+        for unit in situation.running_units
+        if facts.at_least(unit.tag, "supply_c", unit.supply_sp_c + OFF_SETPOINT_K - 1)
+    ]
     wide = sum(r.inlet_c > INLET_LIMIT_C - 1 for r in situation.racks)
     loaded = situation.capacity_w > 0 and situation.heat_w > 0.9 * situation.capacity_w
     remedies = {
@@ -164,7 +172,15 @@ def too_much_heat(facts: Facts) -> Iterator[Suspicion]:
             remedies,
         )
         .speaks(True, f"{hot.name} inlet {hot.inlet_c:.1f} °C", 2)
-        .speaks(healthy, "every cooling unit that should run runs without a fault", 3)
+        .speaks(
+            healthy and not unheld, "every cooling unit that should run runs without a fault", 3
+        )
+        .speaks(
+            bool(unheld),
+            f"{unheld[0].name if unheld else ''} does not hold its supply air, which explains it "
+            "better",
+            0.05,
+        )
         .speaks(
             loaded,
             f"the racks give off {situation.heat_w / 1000:.0f} kW, the running units can remove "
@@ -173,5 +189,6 @@ def too_much_heat(facts: Facts) -> Iterator[Suspicion]:
         )
         .speaks(wide >= 2, f"{wide} racks are within 1 K of the limit or above", 2)
         .speaks(not healthy, "a cooling unit is lost, which explains it better", 0.2)
+        .speaks(bool(disagrees), disagrees, 0.1)
         .refuted(f"{hot.tag}.inlet_c stays below {INLET_LIMIT_C - 2:g} °C for 2 min")
     )

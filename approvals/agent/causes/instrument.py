@@ -33,7 +33,7 @@ def doubted(facts: Facts) -> Iterator[Suspicion]:
         asset, _, quantity = tag.rpartition(".")
         doubt, residual = facts.doubts.get(tag), facts.residuals.get(tag)
         thing = facts.things.get(asset)
-        disagrees = _redundants(facts, thing) if quantity == "inlet_c" and thing else ""
+        disagrees = redundants(facts, thing) if quantity == "inlet_c" and thing else ""
         if not (doubt or residual or disagrees):
             continue
         about = facts.occasion.point == tag
@@ -47,7 +47,7 @@ def doubted(facts: Facts) -> Iterator[Suspicion]:
                 "what the twin expects",
                 2,
             )
-            .speaks(bool(disagrees), disagrees, 12)
+            .speaks(bool(disagrees), disagrees, 40)
             .speaks(bool(explained), explained, 0.05)
             .refuted(f"{tag} agrees with its redundant sensors and with the twin")
         )
@@ -74,7 +74,7 @@ def _suspicion(facts: Facts, tag: str, asset: str, *, prior: float) -> Suspicion
     )
 
 
-def _redundants(facts: Facts, rack: Thing) -> str:
+def redundants(facts: Facts, rack: Thing) -> str:
     """How a rack's inlet probe differs from its servers' own inlet sensors; "" where it agrees."""
     probe = facts.value(rack.tag, "inlet_c")
     inside = [

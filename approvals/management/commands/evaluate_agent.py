@@ -25,7 +25,9 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--only", default="", help="cases whose name or group contains this")
+        parser.add_argument(
+            "--only", default="", help="cases whose name or group contains one of these, by commas"
+        )
         parser.add_argument(
             "--model", choices=("with", "without", "both"), default="both", help="default both"
         )
@@ -43,10 +45,10 @@ class Command(BaseCommand):
             cases = cases_read(facility)
         except CaseError as error:
             raise CommandError(str(error)) from error
-        wanted = options["only"].lower()
-        cases = [c for c in cases if wanted in c.name.lower() or wanted in c.group.lower()]
+        wanted = options["only"].lower().split(",")
+        cases = [c for c in cases if any(w in f"{c.name} {c.group}".lower() for w in wanted)]
         if not cases:
-            raise CommandError(f"no case or group contains {wanted!r}")
+            raise CommandError(f"no case or group contains {options['only']!r}")
         passes = {"with": [True], "without": [False], "both": [False, True]}[options["model"]]
         found: dict[str, list[Outcome]] = {}
         began = time.perf_counter()

@@ -34,21 +34,28 @@ document.querySelector("[data-take]")?.addEventListener("click", async (event) =
   if (note) window.location.reload();
 });
 
+const clock = (seconds) => new Date(seconds * 1000).toISOString().slice(11, 16);
+
 for (const holder of document.querySelectorAll("[data-load]")) {
   const hours = JSON.parse(document.getElementById(holder.dataset.load).textContent);
+  if (hours.length === 1) {
+    // One hour alone has no scale.
+    hours.unshift({ at: new Date(Date.parse(hours[0].at) - 3600e3).toISOString(), arrived: null, open: null });
+  }
   const axis = { stroke: () => token("--text-muted"), grid: { stroke: () => token("--border"), width: 1 }, ticks: { show: false }, font: "11px Inter, sans-serif" };
   const height = 180;
   const plot = new uPlot(
     {
       width: Math.max(holder.clientWidth, 100),
       height,
-      scales: { y: { range: (_plot, _low, high) => [0, Math.max((high ?? 0) * 1.1, 4)] } },
-      axes: [axis, { ...axis, size: 34, incrs: [1, 2, 5, 10, 20, 50] }],
+      scales: { x: { range: (_plot, low, high) => [low, high + 3600] }, y: { range: (_plot, _low, high) => [0, Math.max((high ?? 0) * 1.1, 4)] } },
+      axes: [{ ...axis, size: 26, space: 50, values: (_plot, splits) => splits.map(clock) }, { ...axis, size: 34, incrs: [1, 2, 5, 10, 20, 50] }],
+      tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC"),
       legend: { live: false },
       series: [
         {},
         { label: "arrived in the hour", paths: uPlot.paths.bars({ size: [0.7, 40], align: 1 }), stroke: () => token("--accent"), fill: () => token("--accent-soft"), points: { show: false } },
-        { label: "open at its end", stroke: () => token("--text-muted"), dash: [4, 3], points: { show: false } },
+        { label: "open at its end (UTC)", stroke: () => token("--text-muted"), dash: [4, 3], points: { show: false } },
       ],
     },
     [hours.map((hour) => Date.parse(hour.at) / 1000), hours.map((hour) => hour.arrived), hours.map((hour) => hour.open)],

@@ -48,6 +48,7 @@ const changed = () => {
 document.getElementById("ask-twin").addEventListener("click", async (event) => {
   const button = event.currentTarget;
   button.disabled = true;
+  clearTimeout(timer); // the plain preview of the last edit must not replace the twin's answer
   answer.setAttribute("aria-busy", "true");
   await preview(true);
   answer.removeAttribute("aria-busy");

@@ -132,7 +132,9 @@ def build_app(runtime: Runtime, *, outbox: Outbox, token: str) -> Starlette:
 def _key(body: dict[str, Any]) -> str:
     key = body.get("key")
     if not isinstance(key, str) or not 0 < len(key) <= MAX_KEY_CHARS:
-        raise RefusedError(400, "malformed", f"key is not a text of 1 to {MAX_KEY_CHARS} characters")
+        raise RefusedError(
+            400, "malformed", f"key is not a text of 1 to {MAX_KEY_CHARS} characters"
+        )
     return key
 
 

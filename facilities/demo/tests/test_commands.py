@@ -71,7 +71,9 @@ def test_it_carries_a_ups_with_a_failed_rectifier_on_bypass(warm_brisk: Offline)
     mains = after(warm_brisk, "ups-b-rectifier", writes={"ups-b.bypass": 1})
     assert battery.readings["ups-b.on_battery"] == 1 and battery.readings["ups-b.battery_pct"] < 90
     assert mains.readings["ups-b.on_battery"] == 0 and mains.readings["ups-b.battery_pct"] > 98
-    assert mains.readings["ups-b.load_w"] == pytest.approx(battery.readings["ups-b.load_w"], rel=0.02)
+    assert mains.readings["ups-b.load_w"] == pytest.approx(
+        battery.readings["ups-b.load_w"], rel=0.02
+    )
     assert mains.open == set()
 
 

@@ -32,9 +32,13 @@ def _browser_path() -> str:
     pytest.skip(f"BROWSER TESTS ARE SKIPPED: {message}")
 
 
+LAST = ("test_approvals.py", "test_survival.py")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What kills the stack runs after all that uses it."""
-    items.sort(key=lambda item: item.path.name == "test_survival.py")
+    """What writes to the plant runs after the tests that count its writes, what kills the stack
+    after all that uses it."""
+    items.sort(key=lambda item: LAST.index(item.path.name) if item.path.name in LAST else -1)
 
 
 @pytest.fixture(scope="package")
