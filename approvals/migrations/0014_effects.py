@@ -1,7 +1,8 @@
 """Effects, drills and hand-overs that hold even for somebody with a SQL prompt.
 
 An effect gets its verdict once. A drill's flaw is fixed when it is planted, it belongs to a
-proposal that is marked as one, and it is revealed once. A hand-over says what it said; it is taken over once, by somebody else.
+proposal that is marked as one, and it is revealed once. A hand-over says what
+it said; it is taken over once, by somebody else.
 """
 
 from django.db import migrations
