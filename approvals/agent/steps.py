@@ -109,11 +109,12 @@ def find_support(
         query = f"{occasion.asset_kind} {occasion.what}: {kind.query}"
         if name in HARMLESS:
             query = f"{occasion.what}: {leading.text}. {kind.query}"
+        queries = [query, kind.query] if name in HARMLESS else [query]
         answer = world.ask(
             "retrieve",
             f"Look up procedures: {kind.title.lower()}",
             given={"query": query},
-            live=lambda query=query: _passages(query),  # type: ignore[misc]
+            live=lambda queries=queries: _passages(queries),  # type: ignore[misc]
             default={"passages": [], "degraded": ""},
             show=_show_passages,
         )
@@ -140,14 +141,21 @@ def find_support(
     return supported
 
 
-def _passages(query: str) -> Answer:
+def _passages(queries: Sequence[str]) -> Answer:
+    """The passages of all queries, each once, the first query's first."""
     from rag.retrieval.search import search
 
-    result = search(query=query, k=RETRIEVED, kinds=PROCEDURES)
+    found: dict[int, Passage] = {}
+    degraded = ""
+    for query in queries:
+        result = search(query=query, k=RETRIEVED, kinds=PROCEDURES)
+        degraded = degraded or result.degraded
+        for hit in result.hits:
+            found.setdefault(hit.passage_id, Passage.of(hit))
     return {
-        "passages": [list(Passage.of(hit)) for hit in result.hits],
-        "degraded": result.degraded,
-        "problem": result.degraded,
+        "passages": [list(passage) for passage in found.values()],
+        "degraded": degraded,
+        "problem": degraded,
     }
 
 

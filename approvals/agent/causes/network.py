@@ -9,12 +9,20 @@ from approvals.agent.facts import Facts
 
 # Symbol errors a second at which a link is in trouble (the rule "Link errors").
 ERRORS = 5.0
+# Throughput below which a job suffers (the rule "Job slowed" raises at 80 %).
+SLOWED_PCT = 85.0
 LEADS = frozenset({"job.throughput_pct", "job.step_time_s", "job.exposed_comm_pct"})
 
 
 @rule
 def links_ill(facts: Facts) -> Iterator[Suspicion]:
     """A link that is enabled has errors or is down."""
+    slowed = any(
+        facts.below(job.tag, "throughput_pct", SLOWED_PCT) and facts.at_least(job.tag, "running", 1)
+        for job in facts.of_kind("job")
+    )
+    # Half a link carries more than none: it is taken out only where a job waits for it.
+    disable = 1.0 if slowed else 0.3
     for link in facts.of_kind("link"):
         if facts.below(link.tag, "enabled", 0.5):
             continue
@@ -30,7 +38,7 @@ def links_ill(facts: Facts) -> Iterator[Suspicion]:
                     "network",
                     2.0,
                     LEADS,
-                    {f"disable_link@{link.tag}": 1.0, f"open_work_order@{link.tag}": 0.7},
+                    {f"disable_link@{link.tag}": disable, f"open_work_order@{link.tag}": 0.7},
                 )
                 .speaks(True, f"{link.tag}.error_rate = {errors:g} per second", 20)
                 .speaks(down, f"{link.tag} is down as well", 0.7)
@@ -46,7 +54,7 @@ def links_ill(facts: Facts) -> Iterator[Suspicion]:
                     2.0,
                     LEADS,
                     {
-                        f"disable_link@{link.tag}": 0.75 if down else 1.0,
+                        f"disable_link@{link.tag}": min(disable, 0.75) if down else disable,
                         f"open_work_order@{link.tag}": 0.85,
                     },
                 )

@@ -118,7 +118,7 @@ def ups_alone(facts: Facts) -> Iterator[Suspicion]:
                 "rectifier_failed",
                 f"{ups.name}'s rectifier has failed",
                 volts is not None and not feed,
-                {f"transfer_ups_to_bypass@{ups.tag}": 0.95, f"open_work_order@{ups.tag}": 0.7},
+                {f"transfer_ups_to_bypass@{ups.tag}": 1.0, f"open_work_order@{ups.tag}": 0.5},
             ),
         ):
             yield (
