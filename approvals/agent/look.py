@@ -172,7 +172,8 @@ def _moved(occasion: Occasion, world: World) -> list[str]:
         live=lambda: read_moved(alarm),
         default={"moved": [], "error": ""},
     )
-    return [f"{match['tag']} {match['why']}" for match in found["moved"][:TOLD]]
+    told = [f"{match['tag']} (r {match['r']:+.2f})" for match in found["moved"][:TOLD]]
+    return [f"what moved together with it: {', '.join(told)}"] if told else []
 
 
 def _suppose(facts: Facts, world: World) -> list[Hypothesis]:
