@@ -17,8 +17,10 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
+from approvals.canonical import digest_of
 from approvals.catalogue import KINDS, Action
-from approvals.models import Proposal
+from approvals.models import PolicyVersion, Proposal
+from approvals.policy.default import DOCUMENT
 from approvals.services.proposals import ProposalDraft, proposal_create
 from approvals.situations import situation_read
 
@@ -42,6 +44,23 @@ HEALTHY: dict[str, float] = {
     **{f"rack-{r}-{n:02}.load_cap_pct": 100.0 for r in (1, 2) for n in range(1, 9)},
 }
 CRAC_2_DOWN: dict[str, float] = {"crac-2.running": 0.0, "crac-2.fault": 1.0}
+
+
+@pytest.fixture(autouse=True)
+def _shipped_policy(request: pytest.FixtureRequest) -> None:
+    """The policy that migration 0011 ships, also where a transactional test before emptied it."""
+    with_database = request.node.get_closest_marker("django_db") is not None
+    if not with_database and not {"db", "transactional_db"} & set(request.fixturenames):
+        return
+    request.getfixturevalue("_django_db_helper")
+    PolicyVersion.objects.get_or_create(
+        number=1,
+        defaults={
+            "document": DOCUMENT,
+            "digest": digest_of(DOCUMENT),
+            "made_at": timezone.now(),
+        },
+    )
 
 
 @pytest.fixture

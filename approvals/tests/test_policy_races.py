@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 from typing import Any
@@ -23,16 +23,6 @@ from approvals.tests.conftest import MakeProposal
 
 pytestmark = pytest.mark.django_db(transaction=True)
 THREADS = 6
-
-
-@pytest.fixture(autouse=True)
-def _versions() -> Iterator[None]:
-    """Whatever a transactional test before left: one shipped version."""
-    if not PolicyVersion.objects.exists():
-        PolicyVersion.objects.create(
-            number=1, document=DOCUMENT, digest=digest_of(DOCUMENT), made_at=timezone.now()
-        )
-    yield
 
 
 def at_once(work: Callable[[int], Any], number: int) -> list[Any]:

@@ -204,7 +204,8 @@ def test_the_memory_of_the_old_model_is_free(server, data_dir) -> None:
             text_of(complete(server, model))
         loaded.append(process.memory_info().rss >> 20)
     weights = (data_dir / "models" / PREPARED_NAME).stat().st_size >> 20
-    assert loaded[-1] - loaded[0] < weights / 4, loaded
+    # A model that stayed would be two sets of weights a round; the allocator's own share varies.
+    assert loaded[-1] - loaded[0] < weights / 2, loaded
 
 
 # --- adapters over HTTP --------------------------------------------------------------------------
