@@ -12,6 +12,7 @@ from ops_platform.embedded.console import Console
 from ops_platform.embedded.unprivileged import die_with_parent
 
 FIRST_PAUSE_S = 0.5
+LAST_WAIT_S = 5.0
 LONGEST_PAUSE_S = 30.0
 STEADY_AFTER_S = 30.0
 
@@ -105,6 +106,8 @@ class Child:
             self.kill()
         if self._task is not None:
             self._task.cancel()
+            # A child that is just being started is ended by this task; bounded, as it must end too.
+            await asyncio.wait({self._task}, timeout=LAST_WAIT_S)
 
     def kill(self) -> None:
         """SIGKILL what is left of the child's process group."""
