@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from rag.answers import claims
 from rag.answers.quantities import missing_quantity, quantities
 from rag.answers.sentences import bare, content_words, overlap, split_sentences, units
+from rag.answers.statements import misplaced_quantity
 from rag.codes import codes
 
 __all__ = ["Source", "Verdict", "check_sentence", "content_words", "overlap", "split_sentences"]
@@ -32,6 +33,8 @@ _HARMLESS = frozenset(
 # A sentence may draw on this many pieces of one source.
 MAX_PIECES = 3
 
+_STEP = re.compile(r"\bstep (\d+)\b", re.IGNORECASE)
+_OWN_STEP = re.compile(r"^\W*(?:in |at |from |see |according to )?step (\d+)\b", re.IGNORECASE)
 _DOTTED = re.compile(r"\b\d+(?:\.\d+){2,}\b|\b[A-Fa-f0-9]{2}(?::[A-Fa-f0-9]{2}){3,}\b")
 
 
@@ -166,8 +169,8 @@ def _objection(
     near = "\n".join(pieces)
     if code := missing_code(sentence, f"{source.context}\n{near}"):
         return f"{code} is not in the source"
-    number = missing_quantity(sentence, near)
-    if number and not _is_step_number(sentence, number, source.context):
+    said = _without_own_step(sentence, source.context)
+    if number := missing_quantity(said, near) or misplaced_quantity(said, pieces):
         return f"{number} is not in the source"
     is_similar = similarity is not None and similarity >= SIMILARITY
     if share < (OVERLAP_WITH_SIMILARITY if is_similar else OVERLAP_ALONE):
@@ -175,10 +178,11 @@ def _objection(
     return claims.objection(sentence, pieces, source.context)
 
 
-def _is_step_number(sentence: str, number: str, context: str) -> bool:
-    """Whether the number is the section's own step, as in `Step 4 says …`."""
-    said = re.search(rf"\bstep {re.escape(number)}\b", sentence, re.IGNORECASE)
-    return bool(said and re.search(rf"\bstep {re.escape(number)}\b", context, re.IGNORECASE))
+def _without_own_step(sentence: str, context: str) -> str:
+    """The sentence without the number of the section's own step, as in `Step 4 says …`."""
+    found = _OWN_STEP.match(sentence)
+    is_own = found is not None and found[1] in _STEP.findall(context)
+    return sentence[found.end() :] if found and is_own else sentence
 
 
 def missing_code(sentence: str, source: str) -> str | None:

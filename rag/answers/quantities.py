@@ -242,16 +242,14 @@ def missing_quantity(sentence: str, source: str) -> str | None:
     digits: dict[Fraction, set[str]] = {}
     for quantity in quantities(source):
         stated.setdefault(quantity.key, set()).add(quantity.bound)
-        number = re.search(_NUMBER, quantity.written)
-        value = _value(number.group()) if number else quantity.value
-        if value is not None:
+        if (value := amount(quantity, "")) is not None:
             digits.setdefault(value, set()).add(quantity.bound)
     named = set(codes(source))
     for quantity in quantities(sentence):
         bounds = stated.get(quantity.key)
         if bounds is None and not quantity.dimension:
             bounds = digits.get(quantity.value)
-            if bounds is None and _name_ending(sentence, quantity) in named:
+            if bounds is None and is_name_ending(sentence, quantity, named):
                 bounds = {quantity.bound}  # `CRAC 4` of the source's crac-4
         if bounds is None:
             return quantity.written
@@ -260,10 +258,20 @@ def missing_quantity(sentence: str, source: str) -> str | None:
     return None
 
 
-def _name_ending(sentence: str, quantity: Quantity) -> str | None:
-    """The code that a bare number ends together with the word before it, normalised."""
+def amount(quantity: Quantity, dimension: str) -> Fraction | None:
+    """The quantity's value as one of this dimension, or None; '' asks for its written digits."""
+    if dimension:
+        return quantity.value if quantity.dimension == dimension else None
+    number = re.search(_NUMBER, quantity.written)
+    return _value(number.group()) if number else quantity.value
+
+
+def is_name_ending(sentence: str, quantity: Quantity, names: set[str]) -> bool:
+    """Whether a bare number ends one of these normalised names with the word before it."""
     word = re.search(r"([A-Za-z]+)[\s\u00a0-]*$", sentence[: quantity.start])
-    return normalise(f"{word[1]} {quantity.written}") if word else None
+    if word is None or quantity.dimension:
+        return False
+    return normalise(f"{word[1]} {quantity.written}") in names
 
 
 def _is_alike(bound: str, bounds: set[str]) -> bool:
