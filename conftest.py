@@ -212,16 +212,41 @@ def kvserve_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield url
 
 
+# Every enabled trigger that refuses TRUNCATE (32 is its bit of pg_trigger.tgtype).
+_MAY_FLUSH = """
+DO $$ DECLARE kept record;
+BEGIN
+  FOR kept IN SELECT tgrelid::regclass AS name, tgname FROM pg_trigger
+              WHERE tgtype & 32 <> 0 AND tgenabled <> 'D' LOOP
+    EXECUTE format('ALTER TABLE %s DISABLE TRIGGER %I', kept.name, kept.tgname);
+  END LOOP;
+END $$
+"""
+
+
 @pytest.fixture(scope="session")
 def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> None:
-    """Transactional tests empty every table with TRUNCATE, which the audit trail refuses.
+    """Transactional tests empty every table with TRUNCATE, which tables of evidence refuse.
 
-    The trigger is switched off in the test database only; `approvals/tests/test_audit.py` switches
-    it on to prove it.
+    Those triggers are switched off in the test database only; tests that prove them switch them on.
     """
     from django.db import connection
 
     with django_db_blocker.unblock(), connection.cursor() as cursor:
-        cursor.execute(
-            "ALTER TABLE approvals_auditentry DISABLE TRIGGER approvals_audit_no_truncate"
-        )
+        cursor.execute(_MAY_FLUSH)
+
+
+@pytest.fixture(autouse=True)
+def _may_flush_again(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Off again after a transactional test that switched them on, before its tables are emptied."""
+    marker = request.node.get_closest_marker("django_db")
+    commits = marker is not None and marker.kwargs.get("transaction")
+    if not commits and "transactional_db" not in request.fixturenames:
+        yield
+        return
+    request.getfixturevalue("_django_db_helper")
+    yield
+    from django.db import connection
+
+    with connection.cursor() as cursor:
+        cursor.execute(_MAY_FLUSH)

@@ -14,14 +14,14 @@ from django_otp.plugins.otp_totp.models import TOTPDevice
 
 from approvals.admin import EvidenceAdmin
 from approvals.audit import audit_append
-from approvals.models import BreakGlass, BreakGlassReview
+from approvals.models import Authenticator, BreakGlass, BreakGlassReview
 
 for model in (TOTPDevice, StaticDevice):
     if admin.site.is_registered(model):
         admin.site.unregister(model)
 
 
-@admin.register(TOTPDevice)
+@admin.register(Authenticator)
 class AuthenticatorAdmin(EvidenceAdmin):
     """Who has an authenticator, and when it was last used."""
 

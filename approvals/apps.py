@@ -6,8 +6,9 @@ class ApprovalsConfig(AppConfig):
     verbose_name = "Approvals"
 
     def ready(self) -> None:
-        from approvals import account_events, chat_tool, signals, timeline  # noqa: F401  (connects the receivers)
+        from approvals import account_events, chat_tool, console, signals, timeline  # noqa: F401  (connects the receivers)
 
         account_events.connect()
+        console.connect()
         chat_tool.register()
         timeline.register()

@@ -16,6 +16,7 @@ from django.db.models import prefetch_related_objects
 from django.urls import reverse
 from django.utils import timezone
 
+from approvals.attention import Attention, attention_of
 from approvals.catalogue import check_conditions
 from approvals.models import Effect, Execution, Proposal
 from approvals.plot import Plot, plot_of
@@ -65,7 +66,8 @@ class Stage(NamedTuple):
 class Card:
     """A proposal with what the person may do about it; `blocked` says why not, "" when nothing is
     in the way. `signatures` is what the API shows: {have, need, roles_missing, signed_by}.
-    `denials` are what the policy forbids now (only where the whole card is shown).
+    `denials` are what the policy forbids now (only where the whole card is shown); `attention` is
+    what it waits for from a person while it is carried out.
     """
 
     proposal: Proposal
@@ -81,6 +83,7 @@ class Card:
     execution: Execution | None
     effect: Effect | None
     denials: Sequence[Denial] = field(default_factory=list)
+    attention: Attention | None = None
     is_open: bool = False
 
     @property
@@ -101,14 +104,18 @@ class Card:
 
     @property
     def ends_at(self) -> datetime | None:
-        """When it runs out: undecided, or signed and not executed."""
+        """When it runs out: undecided, signed and not executed, or waiting at a hold."""
         if self.pending:
             return self.proposal.expires_at
+        if self.attention is not None and self.attention.until is not None:
+            return self.attention.until
         return self.proposal.execute_before if self.proposal.state == S.APPROVED else None
 
     @property
     def began_at(self) -> datetime:
         """Where the countdown to `ends_at` began."""
+        if self.attention is not None and self.attention.since is not None:
+            return self.attention.since
         return self.proposal.created_at if self.pending else self.proposal.state_changed_at
 
     @property
@@ -193,6 +200,7 @@ def card_for(*, proposal: Proposal, user: AbstractUser, is_open: bool = False) -
     forbidden = _denials(proposal) if is_open and pending else []
     requirement = Requirement.from_dict(proposal.requirement)
     signatures = signatures_of(proposal)
+    attention = attention_of(proposal, user)
     in_the_way = bool(blocked or forbidden or signatures["need"] - signatures["have"] > 1)
     can_alone = (
         is_open
@@ -209,18 +217,21 @@ def card_for(*, proposal: Proposal, user: AbstractUser, is_open: bool = False) -
         can_revise=pending and may_decide and user.has_perm("approvals.add_proposal"),
         can_break_glass=can_alone,
         blocked=blocked,
-        group=_group(proposal, can_approve=can_approve),
+        group=_group(proposal, can_approve=can_approve, attention=attention),
         requirement=requirement,
         signatures=signatures,
         stages=_stages(proposal),
         execution=getattr(proposal, "execution", None),
         effect=getattr(proposal, "effect", None),
         denials=forbidden,
+        attention=attention,
         is_open=is_open,
     )
 
 
-def _group(proposal: Proposal, *, can_approve: bool) -> str:
+def _group(proposal: Proposal, *, can_approve: bool, attention: Attention | None) -> str:
+    if attention is not None and attention.is_mine:
+        return NEEDS_YOU
     if proposal.state == S.PENDING:
         return NEEDS_YOU if can_approve else WAITS
     return UNDER_WAY if proposal.state in OPEN_STATES else ENDED

@@ -36,7 +36,7 @@ class Group(NamedTuple):
 
 
 GROUPS: Final = (
-    (NEEDS_YOU, "Needs you", "your signature counts", "Nothing waits for you."),
+    (NEEDS_YOU, "Needs you", "your word counts", "Nothing waits for you."),
     (WAITS, "Waits for others", "somebody else has to sign", "Nothing waits for anybody else."),
     (UNDER_WAY, "Under way", "signed, written, measured", "Nothing is being carried out."),
     (ENDED, "Ended", "latest first", "Nothing has ended yet."),

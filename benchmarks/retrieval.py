@@ -141,7 +141,7 @@ def built(size: int, base: Any) -> dict[str, Any]:
 
     from benchmarks.retrieving.filling import filled
     from rag.intake.embedding import serving_model
-    from rag.retrieval.vectors import index_create, index_drop, index_name
+    from rag.retrieval.vector_index import index_create, index_drop, index_name
 
     model = serving_model()
     index_drop(model=model)

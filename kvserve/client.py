@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
+from kvserve.embed_call import CallFailed, EmbedCall, proxied
+
 CONNECT_TIMEOUT_S = 3.0
 READY_TIMEOUT_S = 3.0
 TRANSPORTS = ("httpx", "httpx2", "httpcore", "httpcore2")  # what the SDK streams over, by version
@@ -66,6 +68,7 @@ class LLMClient:
         self._preferred = 0
         self._lock = threading.Lock()
         self._clients: dict[str, Any] = {}
+        self._embedders: dict[str, EmbedCall | None] = {}
         self._first_models: dict[str, str] = {}
 
     def chat(
@@ -161,10 +164,14 @@ class LLMClient:
         for start in range(0, len(texts), EMBED_BATCH):
             part = list(texts[start : start + EMBED_BATCH])
 
-            def ask(url: str, part: list[str] = part) -> Any:
-                return self._client(url).embeddings.create(model=model, input=part)
+            def ask(url: str, part: list[str] = part) -> list[list[float]]:
+                call = self._embedder(url)
+                if call is not None:
+                    return call.embed(part, model=model)
+                listed = self._client(url).embeddings.create(model=model, input=part).data
+                return [item.embedding for item in listed]
 
-            vectors += [item.embedding for item in self._first_answer(ask).data]
+            vectors += self._first_answer(ask)
         return vectors
 
     def rerank(self, query: str, texts: Sequence[str], *, model: str) -> list[float]:
@@ -227,6 +234,20 @@ class LLMClient:
                 self._clients[url] = self._new_client(url)
             return self._clients[url]
 
+    def _embedder(self, url: str) -> EmbedCall | None:
+        """Of this server; None where a proxy stands between, which the SDK knows."""
+        with self._lock:
+            if url not in self._embedders:
+                self._embedders[url] = None
+                if not proxied(url):
+                    self._embedders[url] = EmbedCall(
+                        url,
+                        api_key=self.api_key,
+                        timeout_s=self.timeout_s,
+                        connect_timeout_s=CONNECT_TIMEOUT_S,
+                    )
+            return self._embedders[url]
+
     def _new_client(self, url: str, *, asynchronous: bool = False) -> Any:
         import openai
 
@@ -274,13 +295,12 @@ def _chat_arguments(
 
 def _translated(error: Exception, where: str) -> Exception:
     """Our exception for one of the SDK's; bugs of our own pass through."""
+    if isinstance(error, CallFailed):
+        return _of_status(error.status, str(error), where)
     import openai
 
     if isinstance(error, openai.APIStatusError):
-        code = error.status_code
-        if 400 <= code < 500 and code not in (408, 409, 425, 429):
-            return LLMRefused(f"{where} refused the request ({code}): {error.message}")
-        return LLMUnavailable(f"{where} answered {code}: {error.message}")
+        return _of_status(error.status_code, error.message, where)
     if isinstance(error, openai.APITimeoutError):
         return LLMUnavailable(f"{where} did not answer in time")
     transport = type(error).__module__.partition(".")[0] in TRANSPORTS
@@ -289,6 +309,15 @@ def _translated(error: Exception, where: str) -> Exception:
     if isinstance(error, LLMUnavailable):
         return error
     raise error
+
+
+def _of_status(code: int, message: str, where: str) -> Exception:
+    """4xx is final, except for what says "later"; 200 is an answer that cannot be read."""
+    if code == HTTPStatus.OK:
+        return LLMRefused(f"{where} {message}")
+    if 400 <= code < 500 and code not in (408, 409, 425, 429):
+        return LLMRefused(f"{where} refused the request ({code}): {message}")
+    return LLMUnavailable(f"{where} answered {code}: {message}" if code else f"{where} {message}")
 
 
 def _nobody(failures: list[str]) -> str:

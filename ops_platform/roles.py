@@ -61,7 +61,9 @@ def sync_roles(**_: Any) -> None:
         for p in Permission.objects.select_related("content_type")
     }
     for role in ROLES:
-        group, _created = Group.objects.get_or_create(name=role)
+        group, created = Group.objects.get_or_create(name=role)
+        # What a role comes with is no change of it (`approvals.account_events` records those).
+        group.__dict__["made_by_platform"] = created
         group.permissions.set([known[name] for name in permissions_of(role) if name in known])
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from approvals.agent.calibration import confidence_of
 from approvals.agent.causes.base import Hypothesis
 from approvals.agent.facts import Facts
-from approvals.agent.rank import NOTHING, Candidate, ranked
+from approvals.agent.rank import HARMLESS, NOTHING, Candidate, ranked
 from approvals.prediction import usable
 from approvals.templatetags.gate import unit
 
@@ -40,12 +40,19 @@ def case_for(
         "counter_evidence": _counter(best, leading, candidates, nothing, choice),
         "would_change": _would_change(best, facts, causes),
         "hypotheses": [cause.as_dict() for cause in causes],
-        "alternatives": [
-            {"action": c.title, "score": round(c.score, 3)}
-            for c in ranked(candidates)
-            if c.label != best.label and c.score > 0
-        ][:3],
+        "alternatives": _alternatives(best, candidates),
     }
+
+
+def _alternatives(best: Candidate, candidates: Sequence[Candidate]) -> list[dict[str, Any]]:
+    """What else could be signed: beside a change that protects, the work order for the repair comes
+    first.
+    """
+    others = [c for c in ranked(candidates) if c.label != best.label and c.score > 0]
+    if best.action.kind not in HARMLESS:
+        order = next((c for c in others if c.action.kind in HARMLESS), None)
+        others = [*([order] if order else []), *(c for c in others if c is not order)]
+    return [{"action": c.title, "score": round(c.score, 3)} for c in others[:3]]
 
 
 def _uncertainty(

@@ -50,7 +50,8 @@ class Facts:
 
     `residuals`: tag → {measured, predicted, z} of the followed twin; `findings`: what the twin says
     wears out [{asset, what, text, confidence, point}]; `doubts`: tag → why its sensor is doubted;
-    `unusual`: tag → what the anomaly detector says.
+    `unusual`: tag → what the anomaly detector says. `worked_on`: assets in a maintenance window →
+    why: people may have their hands in there, so nothing is started or moved on them from here.
     """
 
     occasion: Occasion
@@ -62,6 +63,7 @@ class Facts:
     findings: tuple[Mapping[str, Any], ...] = ()
     doubts: Mapping[str, str] = field(default_factory=dict)
     unusual: Mapping[str, str] = field(default_factory=dict)
+    worked_on: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def from_answers(
@@ -79,6 +81,7 @@ class Facts:
             findings=tuple(watched.get("findings", ())),
             doubts=watched.get("doubts", {}),
             unusual=watched.get("unusual", {}),
+            worked_on=hall.get("worked_on", {}),
         )
 
     @cached_property

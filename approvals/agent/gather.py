@@ -21,7 +21,15 @@ from approvals.situations import situation_read
 from facilities import selectors
 from facilities.alarms.kinds import KINDS
 from facilities.correlation import correlate_alarm
-from facilities.models import Alarm, AnomalyEvent, Asset, Hall, PointQuality, Quality
+from facilities.models import (
+    Alarm,
+    AnomalyEvent,
+    Asset,
+    Hall,
+    MaintenanceWindow,
+    PointQuality,
+    Quality,
+)
 from facilities.tracking import reads
 
 # How long the agent waits for the slowest source before it goes on with what is there (assumed).
@@ -82,6 +90,7 @@ def read_hall(occasion: Occasion) -> Answer:
         "things": _things(inventory),
         "links": [list(link) for link in sorted(inventory.links)],
         "alarms": [list(row) for row in _open_alarms()],
+        "worked_on": _worked_on(),
         "snapshot": {
             "at": iso_utc(taken.at),
             "complete": taken.complete,
@@ -111,6 +120,25 @@ def _consequences(alarm: Alarm | None) -> list[str]:
         return []
     hidden = alarm.consequences.filter(cleared_at__isnull=True, suppressed=True)
     return list(hidden.order_by("raised_at", "pk").values_list("point__tag", flat=True))
+
+
+def _worked_on() -> dict[str, str]:
+    """Assets in a maintenance window now, with what is part of them → the reason given for it."""
+    now = timezone.now()
+    windows = MaintenanceWindow.objects.filter(starts_at__lte=now, ends_at__gt=now)
+    found: dict[str, str] = {}
+    for window in windows.order_by("pk"):
+        wanted = Q()
+        if window.asset_id:
+            part_of = Q(pk=window.asset_id) | Q(parent=window.asset_id)
+            wanted &= part_of | Q(parent__parent=window.asset_id)
+        if window.hall_id:
+            wanted &= Q(hall=window.hall_id)
+        if window.asset_kind:
+            wanted &= Q(kind=window.asset_kind)
+        for tag in Asset.objects.filter(wanted).order_by("tag").values_list("tag", flat=True):
+            found.setdefault(tag, window.reason)
+    return found
 
 
 def _rack_of(inventory: selectors.Inventory, tag: str) -> str:

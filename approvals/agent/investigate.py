@@ -18,7 +18,7 @@ from approvals.agent.world import Budget, LiveWorld
 from approvals.audit import AGENT, audit_append
 from approvals.live import push_investigation
 from approvals.models import Investigation, InvestigationOutcome
-from approvals.states import ProposalState
+from approvals.states import OPEN_STATES, ProposalState
 from facilities.alarms.quiet import quiet_now
 from facilities.models import Alarm
 
@@ -67,6 +67,14 @@ def _due(prefix: str = "") -> Q:
     fruitless = Q(
         **{f"{prefix}outcome__in": (InvestigationOutcome.NONE, InvestigationOutcome.FAILED)}
     ) | Q(**{f"{prefix}proposal__state__in": ended_badly})
+    # What waited for a change elsewhere has its own turn when that change is over, whatever came of
+    # it.
+    fruitless |= Q(
+        **{
+            f"{prefix}outcome": InvestigationOutcome.ATTACHED,
+            f"{prefix}record__verdict__held_up": True,
+        }
+    ) & ~Q(**{f"{prefix}proposal__state__in": OPEN_STATES})
     again = Q(
         **{f"{prefix}finished_at__lt": now - AGAIN_AFTER, f"{prefix}attempts__lt": MAX_ATTEMPTS}
     )

@@ -21,6 +21,7 @@ from approvals.agent.gather import (
 from approvals.agent.occasion import Occasion
 from approvals.agent.rank import Candidate, nothing_row
 from approvals.agent.steps import decide, enumerate_actions, find_support, predict, vote
+from approvals.agent.threat import protect_first
 from approvals.agent.waiting import read_waiting
 from approvals.agent.world import World
 
@@ -49,6 +50,8 @@ class Verdict:
     experience: Sequence[dict[str, Any]] = ()
     case: Mapping[str, Any] = field(default_factory=dict)
     with_model: bool = False
+    held_up: bool = False
+    """The proposal it waits for is for another cause: it is looked at again when that one ends."""
 
     @property
     def rationale(self) -> str:
@@ -65,6 +68,7 @@ class Verdict:
         return {
             "text": self.text,
             "waiting": self.waiting,
+            "held_up": self.held_up,
             "hypotheses": [cause.as_dict() for cause in self.causes],
             "action": None
             if best is None
@@ -108,7 +112,13 @@ def look(occasion: Occasion, world: World) -> Verdict:
         sentences.append(f"{causes[0].text}: no action on the plant follows from it")
     waiting = _waiting(causes[0], hall["hall"], world)
     if waiting:
-        return Verdict(_attached(waiting, causes[0]), facts, causes, waiting=waiting["id"])
+        return Verdict(
+            _attached(waiting, causes[0]),
+            facts,
+            causes,
+            waiting=waiting["id"],
+            held_up=not waiting["same"],
+        )
     found = enumerate_actions(facts, causes, world)
     if not found:
         return Verdict(
@@ -121,7 +131,7 @@ def look(occasion: Occasion, world: World) -> Verdict:
     if not usable:
         return Verdict(_why_none(candidates, causes[0], world.stopped), facts, causes)
     predicted = predict(facts, usable, world)
-    usable = [c for c in predicted if c.score > 0]
+    usable = protect_first([c for c in predicted if c.score > 0], facts, causes)
     if not usable:
         worst = predicted[0]
         return Verdict(
@@ -221,7 +231,7 @@ def _why_none(candidates: Sequence[Candidate], cause: Hypothesis, stopped: str) 
     early = f" The agent stopped early: {stopped}." if stopped else ""
     valid = [c for c in candidates if c.valid]
     if not valid:
-        detail = next(check.detail for c in candidates for check in c.checked if not check.ok)
+        detail = candidates[0].failed[0]
         return (
             f"No action proposed against {cause.text}: no candidate's preconditions hold, e.g. "
             f"{candidates[0].title}: {detail}.{early}"

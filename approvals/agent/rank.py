@@ -18,6 +18,9 @@ RISK_WEIGHTS = {"low": 1.0, "medium": 0.97, "high": 0.8}
 WEIGHT_PHYSICS, WEIGHT_SUPPORT, WEIGHT_MODEL = 0.55, 0.35, 0.10
 # Share of an action's merit that follows from the cause alone where its relief can be computed.
 CAUSE_SHARE = 0.4
+# What a work order is worth beside an action that protects the plant until the repair: hands come in
+# hours (assumed).
+REPAIR_SHARE = 0.6
 # What doing nothing is worth: an action has to be better (assumed).
 NOTHING_SCORE = 0.30
 # Doing nothing where the twin expects that the point stays on the good side by itself (assumed).
@@ -35,7 +38,8 @@ class Candidate:
     """An action and what speaks for or against it. `label` is how the model names it.
 
     `fit`: how directly it helps against the causes, by their likelihoods, 0…1; `against` is the
-    cause that it helps against most.
+    cause that it helps against most. `busy`: people work on what it would move; "" where not.
+    `second`: the threat because of which something that protects comes before this work order.
     """
 
     label: str
@@ -50,10 +54,17 @@ class Candidate:
     prediction: Mapping[str, Any] | None = None
     fit: float = 1.0
     against: str = ""
+    busy: str = ""
+    second: str = ""
 
     @property
     def valid(self) -> bool:
-        return all(c.ok for c in self.checked)
+        return not self.busy and all(c.ok for c in self.checked)
+
+    @property
+    def failed(self) -> list[str]:
+        """Why it may not be proposed, in sentences."""
+        return [*([self.busy] if self.busy else []), *(c.detail for c in self.checked if not c.ok)]
 
     @property
     def supported(self) -> bool:
@@ -82,6 +93,8 @@ class Candidate:
         """How much it helps, 0…1: the cause's remedy, and the freed cooling (and the twin where it
         is fit, half each) where relief can be computed.
         """
+        if self.second:
+            return self.fit * REPAIR_SHARE
         if self.expectation.relief_w <= 0:
             return self.fit
         relief = self.physics if self.predicted is None else (self.physics + self.predicted) / 2
@@ -113,7 +126,7 @@ class Candidate:
             "params": dict(self.action.params),
             "risk": self.risk,
             "preconditions_hold": self.valid,
-            "failed": [c.detail for c in self.checked if not c.ok],
+            "failed": self.failed,
             "relief_w": round(self.expectation.relief_w),
             "against": self.against,
             "fit": round(self.fit, 3),
@@ -121,6 +134,7 @@ class Candidate:
             "predicted": None if self.predicted is None else round(self.predicted, 3),
             "prediction": (self.prediction or {}).get("sentence", ""),
             "worse_than_nothing": self.worse,
+            "second_because": self.second,
             "support": round(self.support.score, 3),
             "step": name_step(cited),
             "model_vote": self.voted,

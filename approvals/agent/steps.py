@@ -63,7 +63,7 @@ def enumerate_actions(facts: Facts, causes: Sequence[Hypothesis], world: World) 
                     "label": c.label,
                     "action": c.title,
                     "preconditions_hold": c.valid,
-                    "failed": [k.detail for k in c.checked if not k.ok],
+                    "failed": c.failed,
                     "relief_w": round(c.expectation.relief_w),
                     "against": c.against,
                 }
@@ -90,7 +90,17 @@ def _candidate(
         support=Support(0.0, None),
         fit=fit,
         against=against,
+        busy=_busy(action, facts),
     )
+
+
+def _busy(action: Action, facts: Facts) -> str:
+    """Why an action that moves something may not be taken now: people work there."""
+    if action.kind in HARMLESS:
+        return ""
+    written = (w.tag.rpartition(".")[0] for w in KINDS[action.kind].writes(action, facts.situation))
+    tag = next((t for t in (action.target, *written) if t in facts.worked_on), "")
+    return f"people work on {facts.name(tag)}: {facts.worked_on[tag]}" if tag else ""
 
 
 def find_support(

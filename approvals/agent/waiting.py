@@ -12,13 +12,21 @@ from facilities.models import Asset
 
 # Parts of the plant in which one change hides the effect of another: air and water of one hall.
 TOGETHER = frozenset({"air", "water"})
+# The part of the plant that a person's own proposal changes, by the kind of its target; what is not
+# named here (a server, a GPU, a link) holds up nothing but what is about the same asset.
+CHANGES = {
+    "crac": "air", "hall": "air", "rack": "air",
+    "chiller": "water", "pump": "water", "tower": "water", "cdu": "water",
+    "ups": "power", "pdu": "power", "generator": "power", "utility": "power",
+}  # fmt: skip
 
 
 def read_waiting(*, hall: str, asset: str, domain: str) -> dict[str, Any] | None:
     """The open proposal for the same cause, or the change under way that another would disturb.
 
-    {id, title, same}: `same` where it is for the same asset. A work order disturbs nothing. A
-    person's own proposal counts as one of the hall's cooling where its target is.
+    {id, title, same}: `same` where it is for the same asset. A work order moves nothing and disturbs
+    nothing. A person's own proposal says no cause: it counts for the part of the plant that its
+    target belongs to (`CHANGES`).
     """
     open_ones = Proposal.objects.filter(state__in=OPEN_STATES, is_drill=False).order_by("pk")
     rows = list(open_ones.only("pk", "title", "kind", "target", "case"))
@@ -27,18 +35,22 @@ def read_waiting(*, hall: str, asset: str, domain: str) -> dict[str, Any] | None
     same = next((p for p in rows if _cause(p).get("asset", p.target) == asset), None)
     if same is not None:
         return {"id": same.pk, "title": same.title, "same": True}
-    halls = dict(
-        Asset.objects.filter(tag__in=[p.target for p in rows]).values_list("tag", "hall__slug")
-    )
+    targets = {
+        tag: (kind, place)
+        for tag, kind, place in Asset.objects.filter(tag__in=[p.target for p in rows]).values_list(
+            "tag", "kind", "hall__slug"
+        )
+    }
     for proposal in rows:
         if proposal.kind in HARMLESS:
             continue
         theirs = _cause(proposal)
-        if theirs:
-            disturbs = _related(theirs, asset, domain)
-        else:
-            disturbs = domain in TOGETHER and halls.get(proposal.target) == hall
-        if disturbs:
+        if not theirs:
+            kind, place = targets.get(proposal.target, ("", ""))
+            if place not in (hall, None, ""):
+                continue
+            theirs = {"asset": proposal.target, "domain": CHANGES.get(kind, "")}
+        if _related(theirs, asset, domain):
             return {"id": proposal.pk, "title": proposal.title, "same": False}
     return None
 

@@ -139,6 +139,10 @@ class RequirementSerializer(serializers.Serializer[Any]):
     approval_valid_s = serializers.FloatField()
     execute_within_s = serializers.FloatField()
     rollback = serializers.CharField()
+    on_freeze = serializers.ChoiceField(
+        choices=["finish", "hold"],
+        help_text="Whether a procedure goes on, or waits before its next step, when a freeze begins.",
+    )
     policy = serializers.IntegerField()
     because = serializers.ListField(child=serializers.CharField())
 
@@ -214,6 +218,11 @@ class PolicyPreviewSerializer(serializers.Serializer[Any]):
     sentence = serializers.CharField()
     people = SignerSerializer(many=True)
     problem = serializers.CharField(help_text="Why these people could not sign it; else empty.")
+    warnings = serializers.ListField(
+        child=serializers.CharField(),
+        help_text="What nobody would be left for (signatures, holds of a second person, reviews of "
+        "an emergency), each with what to do.",
+    )
     barriers = BarriersSerializer()
     preconditions = CheckedConditionSerializer(many=True)
     writes = serializers.ListField(child=serializers.DictField())

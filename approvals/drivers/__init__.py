@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from django.conf import settings
 
-from approvals.drivers.base import Driver, Secret
+from approvals.drivers.base import Driver, Secret, nobody
 from approvals.drivers.modbus import ModbusDriver
 from approvals.drivers.plant import PlantDriver
 from approvals.drivers.redfish import RedfishDriver
@@ -33,11 +33,17 @@ class Bound(NamedTuple):
     is_dry_run: bool
 
 
-def driver_for(tag: str, *, on_secret: Callable[[str, str], None] | None = None) -> Bound:
+def driver_for(
+    tag: str,
+    *,
+    on_secret: Callable[[str, str], None] | None = None,
+    asked_to_stop: Callable[[], str] = nobody,
+) -> Bound:
     """The driver of the first active binding, by priority and name, whose pattern fits the tag;
     the demo plant's where none does.
 
-    `on_secret(binding, secret name)` is called before the driver reads its secret.
+    `on_secret(binding, secret name)` is called before the driver reads its secret; `asked_to_stop`
+    says who asked a waiting driver to stop.
     """
     for binding in DriverBinding.objects.filter(is_active=True).order_by("priority", "name"):
         if fnmatchcase(tag, binding.pattern):
@@ -45,6 +51,6 @@ def driver_for(tag: str, *, on_secret: Callable[[str, str], None] | None = None)
                 None if on_secret is None else partial(on_secret, binding.name, binding.secret_name)
             )
             secret = Secret(settings.DRIVER_SECRETS.get(binding.secret_name, ""), told)
-            driver = DRIVERS[binding.driver](binding.settings, secret)
+            driver = DRIVERS[binding.driver](binding.settings, secret, asked_to_stop=asked_to_stop)
             return Bound(driver, binding.name, binding.is_dry_run)
-    return Bound(PlantDriver({}), "", is_dry_run=False)
+    return Bound(PlantDriver({}, asked_to_stop=asked_to_stop), "", is_dry_run=False)

@@ -6,21 +6,38 @@ other side applies a key once, and otherwise reported as `maybe_applied`.
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, NamedTuple
+
+from approvals.driver_reach import refusal_of
+
+# How often a waiting driver asks whether it shall stop, s.
+STOP_EVERY_S = 0.25
 
 
 class DriverError(Exception):
     """The plant did not confirm a write.
 
-    `maybe_applied` is True when a request went out and nothing tells what became of it.
+    `maybe_applied` is True when a request went out and nothing tells what became of it. Where the
+    other side took another value than the one ordered, `reads` is what it holds now and `previous`
+    what it held before, both in the point's unit.
     """
 
-    def __init__(self, detail: str, *, maybe_applied: bool) -> None:
+    def __init__(
+        self,
+        detail: str,
+        *,
+        maybe_applied: bool,
+        reads: float | None = None,
+        previous: float | None = None,
+    ) -> None:
         super().__init__(detail)
         self.detail = detail
         self.maybe_applied = maybe_applied
+        self.reads = reads
+        self.previous = previous
 
 
 class Order(NamedTuple):
@@ -28,6 +45,7 @@ class Order(NamedTuple):
 
     `body` makes it an order that is no setpoint (a work order); `value` means nothing then. `fence`
     counts up per asset: another side that knows it refuses an order older than one it has taken.
+    `momentary`: the point does not keep what is written (a reset), so reading it tells nothing.
     """
 
     tag: str
@@ -35,6 +53,7 @@ class Order(NamedTuple):
     key: str
     body: Mapping[str, Any] | None = None
     fence: int | None = None
+    momentary: bool = False
 
     @property
     def words(self) -> str:
@@ -88,14 +107,30 @@ class Secret:
         return self._value
 
 
+def nobody() -> str:
+    """Nobody asked to stop."""
+    return ""
+
+
 class Driver(ABC):
-    """One way to reach a plant, with the settings of a binding (`approvals/driver_settings.py`)."""
+    """One way to reach a plant, with the settings of a binding (`approvals/driver_settings.py`).
+
+    `asked_to_stop` says who asked ('' for nobody); it is asked before every repeat and while the
+    other side is waited for.
+    """
 
     name: ClassVar[str]
 
-    def __init__(self, settings: Mapping[str, Any], secret: Secret | str = "") -> None:
+    def __init__(
+        self,
+        settings: Mapping[str, Any],
+        secret: Secret | str = "",
+        *,
+        asked_to_stop: Callable[[], str] = nobody,
+    ) -> None:
         self.settings = settings
         self.secret = Secret(secret) if isinstance(secret, str) else secret
+        self.asked_to_stop = asked_to_stop
 
     @abstractmethod
     def plan(self, order: Order) -> list[str]:
@@ -110,6 +145,20 @@ class Driver(ABC):
 
         Raises DriverError with a sentence for people.
         """
+
+    def can_repeat(self, order: Order) -> bool:
+        """Whether sending it again with the same key, by another worker, cannot apply it twice."""
+        return True
+
+    def pause(self, seconds: float) -> str:
+        """Wait, but not longer than until somebody asks to stop. Returns who asked, else ''."""
+        until = time.monotonic() + seconds
+        while not (why := self.asked_to_stop()):
+            left = until - time.monotonic()
+            if left <= 0:
+                return ""
+            time.sleep(min(left, STOP_EVERY_S))
+        return why
 
     def look(self, order: Order) -> Seen:
         """Ask afterwards whether an order whose answer was lost was carried out. Writes nothing."""
@@ -128,3 +177,9 @@ def only_setpoints(order: Order, place: str) -> None:
             f"{place} takes setpoints only, {order.words} is none; bind it to a webhook",
             maybe_applied=False,
         )
+
+
+def only_carried(order: Order, driver: str) -> None:
+    """Raise DriverError for a quantity that this kind of driver has no business with."""
+    if why := refusal_of(driver, order.tag):
+        raise DriverError(f"{order.tag} cannot go by {driver}: {why}", maybe_applied=False)

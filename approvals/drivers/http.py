@@ -1,86 +1,114 @@
 """Sending a keyed write over HTTP until it is answered, without applying it twice.
 
-The other side applies a key once, so a lost answer is asked for again with the same key.
+The other side applies a key once, so a lost answer is asked for again with the same key. A refusal
+of a repeat says nothing about the try before it, whose answer was lost.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
+from typing import Any
 
-import httpx
+from approvals.drivers.base import Driver, DriverError, Order, WriteResult
+from approvals.drivers.wire import Answer, Wire, WireError
 
-from approvals.drivers.base import DriverError, Order, WriteResult
-
-CONNECT_S = 2.0
 ATTEMPTS = 4
-# Pause before each repeat, s.
+# Pause before each repeat, s; longer where the other side asks for it (Retry-After).
 BACKOFF_S = (0.2, 0.5, 1.0)
+# Nothing was taken: the request came too early, or belongs elsewhere (RFC 9110, RFC 6585).
+NOT_TAKEN = (307, 308, 421, 425, 429)
 
 
 def keyed_write(
+    driver: Driver,
     order: Order,
     *,
     where: str,
-    answer_s: float,
-    headers: dict[str, str],
-    send: Callable[[httpx.Client], httpx.Response],
+    wire: Wire,
+    send: Callable[[Wire], Answer],
+    later: Callable[[Wire, Answer], WriteResult | None] | None = None,
 ) -> WriteResult:
-    """Call `send` up to ATTEMPTS times until the other side answers below 500.
+    """Call `send` up to ATTEMPTS times until the other side answers.
 
-    Raises DriverError: refused, unreachable (nothing sent), or unanswered. Blocks up to ATTEMPTS ×
-    (CONNECT_S + `answer_s`) plus pauses.
+    `later` is asked what came of a 202 (accepted, not done); None: nothing tells. Raises
+    DriverError: refused, unreachable or busy (nothing was taken), or unanswered. Blocks up to
+    ATTEMPTS × the wire's times plus pauses, less where somebody asks to stop.
     """
-    maybe_applied = False
-    problem = ""
-    timeout = httpx.Timeout(answer_s, connect=CONNECT_S)
-    with httpx.Client(headers=headers, timeout=timeout, trust_env=False) as client:
-        for attempt in range(1, ATTEMPTS + 1):
-            if attempt > 1:
-                time.sleep(BACKOFF_S[attempt - 2])
-            try:
-                answer = send(client)
-            except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-                problem = f"cannot be reached ({error})"
-            except httpx.TransportError as error:
-                maybe_applied = True
-                problem = f"did not answer ({type(error).__name__})"
-            else:
-                if answer.status_code < 500:
-                    return _confirmed(answer, order, where=where, attempts=attempt)
-                maybe_applied = True
-                problem = f"answered {answer.status_code}"
+    maybe_applied, problem, tries, pause_s = False, "", 0, 0.0
+    for attempt in range(ATTEMPTS):
+        if attempt and (why := driver.pause(max(pause_s, BACKOFF_S[attempt - 1]))):
+            problem += f"; {why}, so it was not sent again"
+            break
+        tries, pause_s = attempt + 1, 0.0
+        try:
+            answer = send(wire)
+        except WireError as error:
+            maybe_applied = maybe_applied or error.reached
+            problem = error.detail
+            continue
+        if answer.status == 202 and later is not None and not _applied(answer):
+            maybe_applied = True
+            if (result := later(wire, answer)) is not None:
+                return result._replace(attempts=tries)
+            problem = "accepted it and has not said what became of it"
+            break
+        if answer.status < 500 and answer.status != 429:
+            return _confirmed(answer, order, where, attempts=tries, maybe_before=maybe_applied)
+        maybe_applied = maybe_applied or answer.status not in NOT_TAKEN
+        problem = f"answered {answer.status} {_said(answer)}".rstrip()
+        pause_s = answer.retry_after_s or 0.0
     unknown = "it may or may not have been applied" if maybe_applied else "nothing was written"
     raise DriverError(
-        f"writing {order.words}: {where} {problem}, {ATTEMPTS} tries; {unknown}",
+        f"writing {order.words}: {where} {problem}, {tries} {'try' if tries == 1 else 'tries'}; "
+        f"{unknown}",
         maybe_applied=maybe_applied,
     )
 
 
-def _confirmed(answer: httpx.Response, order: Order, *, where: str, attempts: int) -> WriteResult:
-    try:
-        body = answer.json()
-    except ValueError:
-        body = {"detail": answer.text[:200]}
+def result_of(order: Order, body: dict[str, Any], *, attempts: int = 1) -> WriteResult:
+    """A confirmation from `{previous?, duplicate?}`; a `previous` that is no number tells nothing."""
+    previous = body.get("previous")
+    known = isinstance(previous, int | float) and not isinstance(previous, bool)
+    return WriteResult(
+        order.tag,
+        order.value,
+        float(previous) if known else None,  # type: ignore[arg-type]
+        bool(body.get("duplicate")),
+        attempts,
+        body,
+    )
+
+
+def _said(answer: Answer) -> str:
+    body = answer.body()
     if not isinstance(body, dict):
-        body = {"detail": str(body)[:200]}
-    if answer.is_success and body.get("applied") is True:
-        return WriteResult(
-            order.tag,
-            order.value,
-            body.get("previous"),
-            bool(body.get("duplicate")),
-            attempts,
-            body,
-        )
-    reason = body.get("detail") or body.get("code") or answer.reason_phrase
+        return str(body)[:200]
+    return str(body.get("detail") or body.get("code") or "")[:200]
+
+
+def _applied(answer: Answer) -> bool:
+    body = answer.body()
+    return isinstance(body, dict) and body.get("applied") is True
+
+
+def _confirmed(
+    answer: Answer, order: Order, where: str, *, attempts: int, maybe_before: bool
+) -> WriteResult:
+    if answer.is_success and _applied(answer):
+        return result_of(order, answer.body(), attempts=attempts)
     if answer.is_success:
         raise DriverError(
-            f"{where} answered {answer.status_code} without confirming {order.words} "
+            f"{where} answered {answer.status} without confirming {order.words} "
             "(no `applied: true`): it may or may not have been applied",
             maybe_applied=True,
         )
-    raise DriverError(
-        f"{where} refused {order.words} with {answer.status_code}: {reason}",
-        maybe_applied=False,
-    )
+    if answer.is_redirect:
+        place = answer.headers.get("Location", "")[:200]
+        said = f"answered {answer.status}, a redirect to {place or 'nowhere'}, not followed"
+        maybe = maybe_before or answer.status not in NOT_TAKEN
+    else:
+        maybe = maybe_before
+        said = f"refused {order.words} with {answer.status}: {_said(answer)}{answer.skew}"
+    if maybe_before:
+        said += "; an earlier try was not answered and may have been applied"
+    raise DriverError(f"{where} {said}", maybe_applied=maybe)

@@ -8,7 +8,8 @@ import httpx
 from django.conf import settings
 
 from approvals.drivers.base import Driver, DriverError, Order, Seen, WriteResult
-from approvals.drivers.http import CONNECT_S, keyed_write
+from approvals.drivers.http import keyed_write
+from approvals.drivers.wire import CONNECT_S, Answer, Wire
 
 ANSWER_S = 5.0
 
@@ -36,12 +37,17 @@ class PlantDriver(Driver):
         elif order.fence is not None:
             content["fence"] = order.fence
 
-        def send(client: httpx.Client) -> httpx.Response:
-            return client.post(f"{settings.PLANT_URL}{path}", json={**content, "key": order.key})
+        def send(wire: Wire) -> Answer:
+            return wire.request(
+                "POST",
+                f"{settings.PLANT_URL}{path}",
+                deadline_s=ANSWER_S,
+                json={**content, "key": order.key},
+                headers=self._headers(),
+            )
 
-        return keyed_write(
-            order, where=self._where(), answer_s=ANSWER_S, headers=self._headers(), send=send
-        )
+        with Wire(answer_s=ANSWER_S) as wire:
+            return keyed_write(self, order, where=self._where(), wire=wire, send=send)
 
     def look(self, order: Order) -> Seen:
         """Look the key up in the plant's own log."""

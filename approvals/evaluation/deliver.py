@@ -21,7 +21,7 @@ from facilities.ingest import latest, pipeline, store
 from facilities.ingest.auth import Sender
 from facilities.ingest.pipeline import Group, Push
 from facilities.ingest.samples import Samples
-from facilities.models import Alarm, Point, Source
+from facilities.models import Alarm, Asset, MaintenanceWindow, Point, Source
 from facilities.quality.judge import points_judge
 from facilities.snapshots import Snapshot
 from facilities.snapshots.read import values_at
@@ -35,6 +35,7 @@ FINE_S: Final = 60.0  # delivered as they came where nobody judges the instrumen
 LONGEST_S: Final = 900.0  # evaluated at most before the first delivery
 DELAY_US: Final = 100_000  # from reading to arrival; assumed, as the demo plant's pushes
 TWIN_EVERY_S: Final = 10.0
+WINDOW: Final = timedelta(hours=3)  # around the case, for planned work
 
 _MOVE: Final = (
     "UPDATE facilities_alarm SET raised_at = raised_at + make_interval(secs => %(by)s),"
@@ -43,6 +44,9 @@ _MOVE: Final = (
     "UPDATE facilities_alarmevent SET at = at + make_interval(secs => %(by)s)",
     "UPDATE facilities_rulestate"
     " SET condition_since = condition_since + make_interval(secs => %(by)s)",
+    "UPDATE facilities_pointquality SET since = since + make_interval(secs => %(by)s),"
+    " computed_at = computed_at + make_interval(secs => %(by)s),"
+    " run_since = run_since + make_interval(secs => %(by)s)",
 )
 
 
@@ -53,12 +57,15 @@ class NotInTransactionError(RuntimeError):
 class Delivery:
     """Delivers one plant, again and again as it goes on; the newest reading is always ``now``."""
 
-    def __init__(self, sim: Recorded, *, judged: bool) -> None:
-        """``sim`` is healthy up to now. ``judged``: the slow quality tests look at every point,
-        which needs ten minutes of all readings; else older ones are delivered every ten seconds.
+    def __init__(
+        self, sim: Recorded, *, judged: bool, healthy_until_s: float | None = None
+    ) -> None:
+        """``sim`` is healthy up to ``healthy_until_s``, or up to now. ``judged``: the slow quality
+        tests look at every point, which needs ten minutes of all readings; else older ones are
+        delivered every ten seconds.
         """
         self._sim = sim
-        self._healthy_until_s = sim.elapsed_s
+        self._healthy_until_s = sim.elapsed_s if healthy_until_s is None else healthy_until_s
         self._judged = judged
         self._now: datetime | None = None
         self._at_s = 0.0
@@ -119,6 +126,17 @@ class Delivery:
             values = values_at(at, tags=self._ids)
             turns += worker.turn(shot=Snapshot(at, "complete", True, 0.0, values, None)) is not None
         return turns
+
+    def open_windows(self, tags: Iterable[str], *, now: datetime) -> None:
+        """Put these assets into maintenance windows, from three hours ago to three hours on."""
+        for asset in Asset.objects.filter(tag__in=list(tags)):
+            MaintenanceWindow.objects.create(
+                asset=asset,
+                starts_at=now - WINDOW,
+                ends_at=now + WINDOW,
+                reason="Planned work",
+                covers_safety=True,
+            )
 
     def _begin(self) -> None:
         source, _ = Source.objects.get_or_create(name=SOURCE)

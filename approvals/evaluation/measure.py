@@ -3,28 +3,34 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from approvals.agent.calibration import Bin, binned
 
+ORDER, ORDER_SAYS = "open_work_order", "Open work order"
+
 
 @dataclass(frozen=True, slots=True)
 class Proposed:
-    """One proposal of a case, and whether the plant itself says that it harms."""
+    """One proposal of a case, and whether the plant itself says that it harms. ``alternatives``:
+    what else was on the card.
+    """
 
     kind: str
     target: str
     title: str
     harmful: bool
     reasons: tuple[str, ...] = ()
+    alternatives: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """One case. `named` is the asset of the leading hypothesis of what was proposed (else of the
-    first look); times in seconds, plant time since the first alarm and computing time.
+    first look); times in seconds, plant time since the first alarm and computing time. `replayed`:
+    records whose conclusion was drawn again; `diverged`: what came out otherwise.
     """
 
     case: str
@@ -42,6 +48,8 @@ class Outcome:
     wall_s: float
     conclusion: str
     problem: str = ""
+    replayed: int = 0
+    diverged: tuple[str, ...] = ()
 
     @property
     def harmful(self) -> bool:
@@ -49,6 +57,16 @@ class Outcome:
 
     def as_dict(self) -> dict[str, Any]:
         return {**asdict(self), "harmful": self.harmful}
+
+    @classmethod
+    def from_dict(cls, stored: Mapping[str, Any]) -> Outcome:
+        """The outcome that `as_dict` made. Raises TypeError for another version's."""
+        kept = {name: value for name, value in stored.items() if name != "harmful"}
+        proposed = tuple(
+            Proposed(**{k: tuple(v) if isinstance(v, list) else v for k, v in one.items()})
+            for one in kept.pop("proposed")
+        )
+        return cls(proposed=proposed, **{**kept, "diverged": tuple(kept.get("diverged", ()))})
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +81,11 @@ class Figures:
     healthy: int
     false: int
     failed: int
+    silent: int = 0
+    acting: int = 0
+    acting_with_order: int = 0
+    replayed: int = 0
+    diverged: int = 0
     plant_s: tuple[float, float] = (0.0, 0.0)
     wall_s: tuple[float, float] = (0.0, 0.0)
     groups: dict[str, tuple[int, int, int]] = field(default_factory=dict)
@@ -89,10 +112,20 @@ def figures_of(outcomes: Sequence[Outcome]) -> Figures:
         healthy=len(healthy),
         false=sum(bool(o.proposed) for o in healthy),
         failed=sum(bool(o.problem) for o in outcomes),
+        silent=sum(not o.proposed for o in faults),
+        acting=sum(any(p.kind != ORDER for p in o.proposed) for o in faults),
+        acting_with_order=sum(any(_ordered(p) for p in o.proposed) for o in faults),
+        replayed=sum(o.replayed for o in outcomes),
+        diverged=sum(len(o.diverged) for o in outcomes),
         plant_s=_spread([o.plant_s for o in answered if o.plant_s is not None]),
         wall_s=_spread([o.wall_s for o in answered]),
         groups=groups,
     )
+
+
+def _ordered(proposed: Proposed) -> bool:
+    """Whether a change of the plant has the work order for the repair beside it."""
+    return proposed.kind != ORDER and any(ORDER_SAYS in other for other in proposed.alternatives)
 
 
 def calibration_of(outcomes: Sequence[Outcome]) -> list[Bin]:
@@ -136,6 +169,10 @@ def summary(figures: Figures) -> list[str]:
         f"right action class: {share(figures.right_class, figures.faults)}",
         f"harmful proposals: {figures.harmful} of {figures.proposals}",
         f"false proposals on healthy runs: {share(figures.false, figures.healthy)}",
+        f"a change that protects until the repair: {share(figures.acting, figures.faults)}, with "
+        f"the work order beside it {figures.acting_with_order}; nothing proposed: {figures.silent}",
+        f"conclusions drawn again from their records: {figures.replayed}, "
+        f"{figures.diverged} different",
         f"time to proposal: plant median {figures.plant_s[0]:g} s, worst {figures.plant_s[1]:g} s "
         f"after the first alarm; computing median {figures.wall_s[0]:g} s, worst "
         f"{figures.wall_s[1]:g} s",

@@ -6,10 +6,15 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from approvals.evaluation.breaks import BreakBook
 from approvals.evaluation.cases import HEALTHY, Case
 from approvals.evaluation.harm import Harm, harm_of
-from approvals.evaluation.recorded import STEP_S, healthy_plant
+from approvals.evaluation.recorded import HISTORY_S, STEP_S, healthy_plant
+from approvals.evaluation.stock import Stock
 from facilities.demo.plant.points import FacilitySpec, read_facility
+
+# Between a first judgement of the instruments and the look: a doubt that stands shorter is no ground.
+JUDGED_S = 660.0
 
 
 class PlantRun:
@@ -19,18 +24,58 @@ class PlantRun:
     second of one core for twenty minutes of the plant.
     """
 
-    def __init__(self, case: Case, facility: FacilitySpec | None = None) -> None:
+    def __init__(
+        self,
+        case: Case,
+        facility: FacilitySpec | None = None,
+        *,
+        pause: bool = False,
+        stock: Stock | None = None,
+    ) -> None:
+        """``pause``: of a case that is ``judged`` it stops ``JUDGED_S`` before its end, where no
+        alarm has come, for a delivery that the quality tests judge; then ``go_on``. ``stock`` may
+        have it already.
+        """
         from approvals.evaluation.deliver import Delivery  # Django only where it is needed
 
         self.case = case
-        self.sim = healthy_plant(case, facility or read_facility())
-        self._began_s = self.sim.elapsed_s
+        self.judged = case.group in (HEALTHY, "Instruments")
+        self._stock = stock or Stock(None)
+        self._began_s = float(HISTORY_S)
+        self._windows_open = False
+        facility = facility or read_facility()
+        kept = self._stock.plant(case, facility) if pause else None
+        self.sim = kept or healthy_plant(case, facility)
+        self._delivery = Delivery(self.sim, judged=self.judged, healthy_until_s=self._began_s)
+        self._to_do = [deed for deed in case.does if deed.at_s >= self.at_s]
         self.alarm_s: float | None = None
-        judged = case.group in (HEALTHY, "Instruments")
-        self._delivery = Delivery(self.sim, judged=judged)
+        if kept is not None:
+            self._see_alarms()
+            return
         if case.fault:
             self.sim.fail(case.fault, severity=case.severity, over_s=case.over_s)
-        while self.alarm_s is None and self.at_s < case.look_after_s:
+        elif case.breaks:
+            self.sim.book = BreakBook(facility, case.breaks, began_s=self._began_s)
+        self._run_to(case.look_after_s - (JUDGED_S if pause and self.judged else 0.0))
+        if pause:
+            self._stock.keep_plant(case, self.sim)
+
+    def go_on(self) -> None:
+        """To the next new alarm or the end of the case, and on to where the agent looks."""
+        if self.case.healthy or self.alarm_s is None:
+            self._run_to(self.case.look_after_s)
+        if self.alarm_s is not None and not self.case.healthy:
+            while self.at_s < self.alarm_s + self.case.late_s:
+                self.step(STEP_S)
+
+    @property
+    def ended(self) -> bool:
+        """Whether a healthy run has its length."""
+        return self.at_s >= self.case.look_after_s
+
+    def _run_to(self, end_s: float) -> None:
+        known = len(self.sim.raised)
+        while len(self.sim.raised) == known and self.at_s < end_s:
             self.step(STEP_S)
 
     @property
@@ -44,8 +89,16 @@ class PlantRun:
         return self.sim.open
 
     def step(self, seconds: float) -> None:
-        """Go on."""
-        self.sim.run(seconds)
+        """Go on, and write what people write meanwhile."""
+        end_s = self.at_s + seconds
+        while self._to_do and self._to_do[0].at_s < end_s:
+            deed = self._to_do.pop(0)
+            self.sim.run(max(0.0, deed.at_s - self.at_s))
+            self.write(deed.tag, deed.value)
+        self.sim.run(end_s - self.at_s)
+        self._see_alarms()
+
+    def _see_alarms(self) -> None:
         if self.alarm_s is None and self.sim.raised:
             self.alarm_s = min(self.sim.raised.values()) - self._began_s
 
@@ -55,6 +108,9 @@ class PlantRun:
 
     def deliver(self, *, now: datetime) -> list[int]:
         """Make the database look as if it were now; see ``Delivery.deliver``."""
+        if not self._windows_open:
+            self._delivery.open_windows(self.case.maintenance, now=now)
+            self._windows_open = True
         return self._delivery.deliver(now=now)
 
     def follow_twin(self, *, now: datetime, minutes: float = 10.0) -> int:
@@ -62,5 +118,17 @@ class PlantRun:
         return self._delivery.follow_twin(now=now, minutes=minutes)
 
     def harm(self, writes: Sequence[Mapping[str, Any]], *, minutes: float = 20.0) -> Harm:
-        """What these writes, made now, would do to the plant over the next minutes. 3 s."""
-        return harm_of(self.sim, writes, horizon_s=60.0 * minutes)
+        """What these writes, made now, would do to the plant over the next minutes. 3 s.
+
+        A change at an asset that people work on harms whatever comes of it.
+        """
+        places = {str(w["tag"]).rpartition(".")[0] for w in writes if w.get("body") is None}
+        hit = sorted(places & self.case.expect.never)
+        if hit:
+            return Harm(True, [f"people work on {hit[0]}"])
+        return self._stock.harm(
+            self.case,
+            self.at_s,
+            writes,
+            lambda: harm_of(self.sim, writes, horizon_s=60.0 * minutes),
+        )

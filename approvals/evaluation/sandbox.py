@@ -4,6 +4,7 @@ and dropped. The product's rows, queues, caches and browsers hear nothing of it.
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 from collections.abc import Callable, Iterator
@@ -24,41 +25,56 @@ Say = Callable[[str], None]
 
 
 @contextmanager
-def sandbox(*, say: Say, embed: bool = True) -> Iterator[None]:
+def sandbox(*, say: Say, embed: bool = True, keep: bool = False) -> Iterator[None]:
     """Work on a throwaway database named after the configured one and this process.
 
     Needs the right to create databases; refuses to start inside a transaction. About twenty
-    seconds, and half a minute more where an embedder answers.
+    seconds, and half a minute more where an embedder answers. ``keep``: the database is named after
+    the configured one alone, stays, and is found again by the next run with the same procedures.
     """
     if connection.in_atomic_block:
         raise RuntimeError("an evaluation makes its own database: call it outside transactions")
     original = connection.settings_dict["NAME"]
-    connection.settings_dict.setdefault("TEST", {})["NAME"] = f"{original}_evaluation_{os.getpid()}"
+    connection.settings_dict.setdefault("TEST", {})["NAME"] = (
+        f"{original}_evaluation_kept" if keep else f"{original}_evaluation_{os.getpid()}"
+    )
     broker = current_app.conf.broker_url
     current_app.conf.update(broker_url="memory://")
     levels = {name: logging.getLogger(name).level for name in ("rag", "facilities", "approvals")}
     with override_settings(CACHES=LOCAL_CACHE, CHANNEL_LAYERS=LOCAL_LAYER):
         say("making a throwaway database")
-        connection.creation.create_test_db(verbosity=0, autoclobber=True, serialize=False)
+        connection.creation.create_test_db(
+            verbosity=0, autoclobber=True, serialize=False, keepdb=keep
+        )
         try:
             for name in levels:
                 logging.getLogger(name).setLevel(logging.ERROR)
-            _fill(say, embed=embed)
+            if not keep or not _filled():
+                _fill(say, embed=embed)
             yield
         finally:
             for name, level in levels.items():
                 logging.getLogger(name).setLevel(level)
-            _drop(original)
+            _drop(original, keep=keep)
             current_app.conf.update(broker_url=broker)
 
 
-def _drop(original: str) -> None:
+def _drop(original: str, *, keep: bool) -> None:
     from facilities import inventory
 
     connection.close()
     connections["default"].close_pool()  # type: ignore[attr-defined]
-    connection.creation.destroy_test_db(original, verbosity=0)
+    connection.creation.destroy_test_db(original, verbosity=0, keepdb=keep)
     inventory._kept = None
+
+
+def _filled() -> bool:
+    """Whether a kept database has every procedure as it is now, ready to be found."""
+    from rag.models import Revision, RevisionState
+
+    ready = set(Revision.objects.filter(state=RevisionState.READY).values_list("sha256", flat=True))
+    wanted = {hashlib.sha256(path.read_bytes()).hexdigest() for path in PROCEDURES.glob("*.md")}
+    return wanted <= ready
 
 
 def _fill(say: Say, *, embed: bool) -> None:
@@ -79,9 +95,9 @@ def _fill(say: Say, *, embed: bool) -> None:
 def _embedded(say: Say) -> bool:
     from rag.intake.indexing import revision_embed
     from rag.llm import embedding_problem
-    from rag.models import Revision
+    from rag.models import Revision, RevisionState
 
-    revisions = list(Revision.objects.order_by("pk"))
+    revisions = list(Revision.objects.exclude(state=RevisionState.READY).order_by("pk"))
     say(f"embedding {len(revisions)} procedures")
     try:
         for revision in revisions:

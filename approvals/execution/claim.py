@@ -202,7 +202,7 @@ def _policy_allows(proposal: Proposal, now: datetime) -> None:
         step="execute",
         requirement=requirement_now(proposal, at=now),
     )
-    if _is_emergency(proposal):
+    if is_emergency(proposal):
         refused = [d for d in refused if not d.can_break_glass]
     for denial in refused:
         if denial.code not in ENDED_BY_OTHERS and not _ends_in_time(denial.until, proposal):
@@ -211,7 +211,8 @@ def _policy_allows(proposal: Proposal, now: datetime) -> None:
         raise WaitError(refused[0].code, f"waits: {'; '.join(d.sentence for d in refused)}")
 
 
-def _is_emergency(proposal: Proposal) -> bool:
+def is_emergency(proposal: Proposal) -> bool:
+    """Whether somebody signed it alone, in an emergency."""
     return Decision.objects.filter(
         proposal=proposal,
         round=proposal.round,

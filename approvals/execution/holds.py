@@ -12,6 +12,7 @@ from typing import Any
 from django.utils import timezone
 
 from approvals.canonical import iso_utc
+from approvals.execution.frozen import frozen_resting
 from approvals.execution.progress import Executed, Run, done_and_left
 from approvals.execution.steps import Step
 from approvals.models import Execution, GateHold, Outcome
@@ -37,7 +38,11 @@ def is_released(execution: Execution, step: Step) -> bool:
 def resting(proposal_id: int) -> str:
     """Why there is nothing to do for an unfinished execution now ('' : there is). Reads one row, so
     that the sweep does not take on what waits for people."""
-    execution = Execution.objects.filter(proposal_id=proposal_id, finished_at=None).first()
+    execution = (
+        Execution.objects.filter(proposal_id=proposal_id, finished_at=None)
+        .select_related("proposal")
+        .first()
+    )
     if execution is None or execution.stop_requested_at is not None:
         return ""
     now = timezone.now()
@@ -46,7 +51,7 @@ def resting(proposal_id: int) -> str:
             return f"step {hold['step']} waits for {WANTED[hold['kind']]}"
     if GateHold.objects.filter(lifted_at=None).exists():
         return "the gate is held: nothing more is sent until it is released"
-    return ""
+    return frozen_resting(execution)
 
 
 def hold_reached(run: Run, step: Step) -> Executed:

@@ -7,12 +7,22 @@ from typing import Any, NamedTuple
 
 from approvals.audit import audit_append
 from approvals.drivers import driver_for
-from approvals.drivers.base import DriverError, Order, Seen, WriteResult
+from approvals.drivers.base import DriverError, Order, Seen, WriteResult, nobody
 from approvals.models import AuditEntry
 
 SECRET_READ = "secret.read"  # noqa: S105 (the name of an event)
 
-__all__ = ["DriverError", "Order", "PlannedWrite", "Seen", "asset_of", "dry_run", "look", "send"]
+__all__ = [
+    "DriverError",
+    "Order",
+    "PlannedWrite",
+    "Seen",
+    "asset_of",
+    "can_repeat",
+    "dry_run",
+    "look",
+    "send",
+]
 
 
 class PlannedWrite(NamedTuple):
@@ -46,6 +56,7 @@ def order_of(write: Mapping[str, Any], fences: Mapping[str, int]) -> Order:
         write.get("key", "<key>"),
         body,
         None if body is not None else fences.get(asset_of(write["tag"])),
+        write.get("read_back") is False,
     )
 
 
@@ -68,18 +79,24 @@ def dry_run(*, writes: Iterable[Mapping[str, Any]]) -> list[PlannedWrite]:
     return planned
 
 
-def send(order: Order, *, obj: str) -> WriteResult:
-    """Send one order. `obj` (`proposal:12`) is what it is sent for, in the trail.
+def send(order: Order, *, obj: str, asked_to_stop: Callable[[], str] = nobody) -> WriteResult:
+    """Send one order. `obj` (`proposal:12`) is what it is sent for, in the trail; `asked_to_stop`
+    is asked while the other side is waited for.
 
     Raises DriverError.
     """
-    bound = driver_for(order.tag, on_secret=_telling(obj))
+    bound = driver_for(order.tag, on_secret=_telling(obj), asked_to_stop=asked_to_stop)
     if bound.is_dry_run:
         raise DriverError(
             f"binding {bound.binding} of {order.tag} is a dry run; nothing was written",
             maybe_applied=False,
         )
     return bound.driver.write(order)
+
+
+def can_repeat(order: Order) -> bool:
+    """Whether an order that may have been sent can be sent again with its key."""
+    return driver_for(order.tag).driver.can_repeat(order)
 
 
 def look(order: Order, *, obj: str) -> Seen:

@@ -113,6 +113,16 @@ class Run:
         found = Execution.objects.filter(pk=self.execution.pk).values_list("stop_requested_at")
         return found.get()[0] is not None
 
+    def halted(self) -> str:
+        """Why a driver that waits shall not go on ('' : it shall). Reads two rows."""
+        found = Execution.objects.filter(pk=self.execution.pk)
+        fence, stop, ended = found.values_list("fence", "stop_requested_at", "finished_at").get()
+        if fence != self.execution.fence or ended is not None:
+            return "another worker has taken it on"
+        if stop is not None:
+            return "somebody asked to stop"
+        return "the gate is held" if GateHold.objects.filter(lifted_at=None).exists() else ""
+
     def finish(self, outcome: Outcome, detail: str, *entries: Entry) -> Executed:
         """End it: execution, state, leases, effect and `entries` of the trail in one transaction.
 
@@ -131,6 +141,7 @@ class Run:
                 writes=execution.writes,
                 steps=execution.steps,
                 preconditions=execution.preconditions,
+                waits={},
             )
             if ended != 1:
                 raise OvertakenError

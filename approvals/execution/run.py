@@ -6,14 +6,16 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import connection
 from django.utils import timezone
 
 from approvals.canonical import iso_utc
 from approvals.execution.claim import claim
+from approvals.execution.frozen import FrozenError, FrozenOutError, freeze_pass
 from approvals.execution.holds import hold_reached, is_released, resting
-from approvals.execution.orders import DriverError, dry_run, order_of, send
+from approvals.execution.orders import DriverError, can_repeat, dry_run, order_of, send
 from approvals.execution.progress import (
     Entry,
     Executed,
@@ -118,7 +120,7 @@ def _too_late(run: Run, *, untouched: bool) -> str:
         return f"its approval was good until {deadline:%H:%M:%S} UTC"
     since = execution.progressed_at or execution.started_at
     silent_s = (now - since).total_seconds()
-    if silent_s > RESUME_WITHIN_S and not _was_on_hold(execution):
+    if silent_s > RESUME_WITHIN_S and not (execution.waits or _was_on_hold(execution)):
         return (
             f"nothing moved for {silent_s:.0f} s (limit {RESUME_WITHIN_S:.0f} s), so the plant is "
             "no longer the one that was signed for"
@@ -155,10 +157,29 @@ def _step(run: Run, step: Step) -> Executed | None:
         return _stopped(run)
     if step.hold and not is_released(run.execution, step):
         return hold_reached(run, step)
+    if step.n and state is None:
+        first = min(step.indexes.start, len(run.execution.writes) - 1)
+        if (ended := _frozen(run, first, f"step {step.n}")) is not None:
+            return ended
     for index in step.indexes:
+        if not step.n and (ended := _frozen(run, index)) is not None:
+            return ended
         if (ended := _write(run, index)) is not None:
             return ended
     return _confirmed(run, step)
+
+
+def _frozen(run: Run, index: int, before: str = "") -> Executed | None:
+    """Whether a freeze makes it wait before a write, or a step, that was not begun."""
+    if run.execution.writes and run.execution.writes[index]["state"] != "planned":
+        return None
+    try:
+        freeze_pass(run, before=before or f"write {index + 1}")
+    except FrozenError as waits:
+        return Executed("", str(waits))
+    except FrozenOutError as over:
+        return _broken_off(run, str(over), over.entry)
+    return None
 
 
 def _write(run: Run, index: int) -> Executed | None:
@@ -166,6 +187,9 @@ def _write(run: Run, index: int) -> Executed | None:
     if write["state"] == "applied":
         return None
     was_under_way = write["state"] == "sending"
+    if was_under_way and not can_repeat(order_of(write, run.fences)):
+        said = "the worker died while it was under way, and sending it again could do it twice"
+        return _failed(run, index, DriverError(said, maybe_applied=True), unknown=True)
     try:
         run.note_write(
             index, "write.sent", guard=True, state="sending", sent_at=iso_utc(timezone.now())
@@ -175,10 +199,13 @@ def _write(run: Run, index: int) -> Executed | None:
     except GateHeldError:
         return Executed("", "the gate is held: nothing more is sent until it is released")
     try:
-        result = send(order_of(run.execution.writes[index], run.fences), obj=run.obj)
+        order = order_of(run.execution.writes[index], run.fences)
+        result = send(order, obj=run.obj, asked_to_stop=run.halted)
     except DriverError as error:
         # What an earlier worker sent may have arrived, whatever this attempt met.
-        unknown = error.maybe_applied or was_under_way
+        unknown = error.maybe_applied or (was_under_way and error.reads is None)
+        if not unknown and error.reads is None and run.halted():
+            return _not_sent(run, index, error)
         return _failed(run, index, error, unknown=unknown)
     previous = result.previous if result.previous is not None else write.get("before")
     run.note_write(
@@ -191,12 +218,24 @@ def _write(run: Run, index: int) -> Executed | None:
         attempts=result.attempts,
         response=result.response,
         device_reads=result.read_back,
+        error="",
     )
     return None
 
 
+def _not_sent(run: Run, index: int, error: DriverError) -> Executed:
+    """The driver waited, somebody stopped it, and surely nothing was taken."""
+    run.note_write(index, "write.not_sent", state="planned", sent_at=None, error=error.detail)
+    if run.stop_asked():
+        return _stopped(run)
+    return Executed("", "the gate is held: nothing more is sent until it is released")
+
+
 def _failed(run: Run, index: int, error: DriverError, *, unknown: bool) -> Executed:
-    entry = _not_written(run, index, error.detail, unknown=unknown)
+    facts = {}
+    if error.reads is not None:
+        facts = {"changed": True, "device_reads": error.reads, "previous": error.previous}
+    entry = _not_written(run, index, error.detail, unknown=unknown, **facts)
     said = done_and_left(run.execution.writes)
     if unknown:
         return run.finish(
@@ -207,11 +246,11 @@ def _failed(run: Run, index: int, error: DriverError, *, unknown: bool) -> Execu
     return run.finish(Outcome.FAILED, f"{error.detail}.{said}", entry)
 
 
-def _not_written(run: Run, index: int, error: str, *, unknown: bool) -> Entry:
+def _not_written(run: Run, index: int, error: str, *, unknown: bool, **facts: Any) -> Entry:
     """Mark a write; it is stored with the end of the execution, in one transaction."""
     writes = [dict(write) for write in run.execution.writes]
     writes[index].update(
-        state="unknown" if unknown else "failed", error=error, maybe_applied=unknown
+        state="unknown" if unknown else "failed", error=error, maybe_applied=unknown, **facts
     )
     run.execution.writes = writes
     return Entry("write.unknown" if unknown else "write.failed", writes[index])

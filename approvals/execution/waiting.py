@@ -6,7 +6,7 @@ from django.db import transaction
 
 from approvals.audit import audit_append
 from approvals.live import push_proposal
-from approvals.models import AuditEntry, Proposal
+from approvals.models import AuditEntry, Execution, Proposal
 from approvals.states import ProposalState
 
 WAITING = "execution.waiting"
@@ -53,7 +53,11 @@ def waiting_note(*, proposal_id: int, wait: WaitError) -> None:
 
 
 def waiting_sentence(*, proposal: Proposal) -> str:
-    """What an approved proposal waits for, as last noted; '' when nothing is known. One query."""
+    """What an approved or executing proposal waits for, as last noted; '' when nothing is known.
+    One query."""
+    if proposal.state == ProposalState.EXECUTING:
+        rows = Execution.objects.filter(proposal=proposal, finished_at=None)
+        return str((rows.values_list("waits", flat=True).first() or {}).get("sentence", ""))
     if proposal.state != ProposalState.APPROVED:
         return ""
     last = _last(f"proposal:{proposal.pk}")

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from django.contrib.auth.models import AbstractUser
 from django.db import transaction
+from django.db.models import Q
 from django.utils import timezone
 
 from approvals.audit import audit_append
@@ -61,7 +62,12 @@ def handover_facts(*, since: datetime, until: datetime) -> dict[str, Any]:
         .select_related("proposal")
         .order_by("id")[:MOST]
     )
-    wrong = moves.filter(to_state__in=WENT_WRONG).order_by("id")[:MOST]
+    # Of what promises nothing that a point could show (a work order) the effect cannot be told, and
+    # nothing went wrong.
+    promised_nothing = Q(to_state=S.CANNOT_TELL) & Q(proposal__effect__tag="")
+    wrong = (
+        moves.filter(to_state__in=WENT_WRONG).exclude(promised_nothing).order_by("id")[:MOST]
+    )
     holds = (
         GateHold.objects.filter(made_at__lte=until)
         .exclude(lifted_at__lt=since)

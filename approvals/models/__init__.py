@@ -24,6 +24,7 @@ from approvals.models.policy import (
     WindowKind,
 )
 from approvals.models.proposal import Decision, Proposal, ProposalTransition, Verdict
+from approvals.models.signing import Authenticator
 from approvals.models.team import Drill, HandoverNote, ProposalLook
 from approvals.states import ProposalState, Risk
 
@@ -33,6 +34,7 @@ __all__ = [
     "AssetLease",
     "AuditAnchor",
     "AuditEntry",
+    "Authenticator",
     "BreakGlass",
     "BreakGlassReview",
     "ChangeVerdict",

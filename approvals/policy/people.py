@@ -40,8 +40,8 @@ def may_sign(user: Any, requirement: Requirement) -> str:
 
 def deciders() -> list[Signer]:
     """Every active person who may decide on proposals, by name (four queries)."""
-    people = _with_permission("decide_proposal")
-    able = {one.pk for one in _with_permission("decide_high_risk")}
+    people = able_to("decide_proposal")
+    able = {one.pk for one in able_to("decide_high_risk")}
     return [one._replace(high_risk=one.pk in able) for one in people if one.role in ROLE_ORDER[1:]]
 
 
@@ -75,10 +75,11 @@ def too_few(requirement: Requirement, able: Sequence[Signer], risk: str = "") ->
 
 def policy_makers() -> list[Signer]:
     """Every active person who may change the policy, by name (two queries)."""
-    return _with_permission("change_policy")
+    return able_to("change_policy")
 
 
-def _with_permission(codename: str) -> list[Signer]:
+def able_to(codename: str) -> list[Signer]:
+    """Every active person with this permission of the gate, by name (two queries)."""
     own = Q(user_permissions__codename=codename)
     able = Q(is_superuser=True) | Q(groups__permissions__codename=codename) | own
     people = get_user_model()._default_manager.filter(able, is_active=True).distinct()

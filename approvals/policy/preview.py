@@ -14,6 +14,7 @@ from approvals.policy.document import policy_now
 from approvals.policy.evaluate import denials, requirement_for
 from approvals.policy.people import Signer, signers, too_few
 from approvals.policy.requirement import Denial, Requirement, Subject
+from approvals.policy.staffing import shortages
 from approvals.policy.words import requirement_words
 
 
@@ -21,7 +22,8 @@ class Preview(NamedTuple):
     """The answer for one action at one time.
 
     `barriers` by step (propose, approve, execute). `preconditions` are held against the values of
-    now, whatever the time asked for. `problem`: why these people could not sign it at all.
+    now, whatever the time asked for. `problem`: why these people could not sign it at all;
+    `warnings`: what else nobody would be left for.
     """
 
     title: str
@@ -31,6 +33,7 @@ class Preview(NamedTuple):
     sentence: str
     people: list[Signer]
     problem: str
+    warnings: list[str]
     barriers: dict[str, list[Denial]]
     preconditions: list[Checked]
     writes: list[dict[str, Any]]
@@ -59,6 +62,13 @@ def action_preview(
     subject = subject_of(action=action, author=author_of(user), situation=situation)
     requirement = requirement_for(subject=subject, at=when)
     people = signers(requirement=requirement, without=[user.pk])
+    lacking = shortages(
+        requirement=requirement,
+        risk=subject.risk,
+        steps=what.steps(action, situation),
+        without=[user.pk],
+        emergency=policy_now().break_glass,
+    )
     conditions = [c.as_dict() for c in what.conditions(action, situation)]
     predicted: dict[str, Any] = {}
     if with_prediction:
@@ -71,6 +81,7 @@ def action_preview(
         sentence=signing_sentence(requirement, people, subject.risk),
         people=people,
         problem=too_few(requirement, people, subject.risk),
+        warnings=[one.text for one in lacking],
         barriers={
             step: denials(subject=subject, at=when, step=step)
             for step in ("propose", "approve", "execute")

@@ -18,6 +18,8 @@ class Requirement:
     `signatures` people of at least `least_role`, of `distinct_roles` different roles (0: any).
     `because` has one sentence per rule that asked for more. Times in seconds. `rollback` is
     `offer` or `propose`. `maintenance_only`: it may be executed inside a maintenance window only.
+    `on_freeze`: whether a procedure that a freeze overtakes goes on (`finish`) or waits before its
+    next step (`hold`).
     """
 
     signatures: int = 1
@@ -30,6 +32,7 @@ class Requirement:
     approval_valid_s: float = 1800.0
     execute_within_s: float = 900.0
     rollback: str = "offer"
+    on_freeze: str = "hold"
     policy: int = 0
     because: tuple[str, ...] = ()
 
@@ -59,6 +62,7 @@ STRICTEST: Final[Mapping[str, Callable[[Iterable[Any]], Any]]] = {
     "approval_valid_s": min,
     "execute_within_s": min,
     "rollback": max,  # "propose" asks for more than "offer"
+    "on_freeze": max,  # "hold" stops more than "finish"
 }
 """The strictest of several values of each field that a rule can set."""
 

@@ -72,6 +72,7 @@ REQUIRE: Final[dict[str, Any]] = {
     "approval_valid_s": _SECONDS,
     "execute_within_s": _SECONDS,
     "rollback": {"enum": ["offer", "propose"]},
+    "on_freeze": {"enum": ["finish", "hold"]},
 }
 LIMITS: Final[dict[str, Any]] = {
     "per_hour": {**_COUNT, "minimum": 1},

@@ -10,6 +10,7 @@ from typing import Any, Final
 from django.utils import timezone
 
 from approvals.models import ChangeWindow, Proposal, Verdict
+from approvals.policy.clock import Span
 from approvals.policy.document import Policy, in_force, policy_of
 from approvals.policy.evaluate import denials_of, requirement_under
 from approvals.policy.history import (
@@ -21,13 +22,13 @@ from approvals.policy.history import (
     subject_from,
 )
 from approvals.policy.requirement import STRICTEST, Requirement, Subject
-from approvals.policy.windows import Window
+from approvals.policy.windows import Window, moment
 
 MOST: Final = 2000
 """Proposals looked at, newest first."""
 COMPARED: Final = (
     "signatures", "least_role", "distinct_roles", "reason", "reauthenticate", "editor_may_sign",
-    "maintenance_only",
+    "maintenance_only", "on_freeze",
 )  # fmt: skip
 
 
@@ -88,6 +89,19 @@ class _Past:
             step=step,
         )
         return [denial.sentence for denial in found]
+
+    def overtaken(self, asked: Requirement, subject: Subject, run: Span) -> list[str]:
+        """Freezes that began while it was executed and would have made its next step wait."""
+        if asked.on_freeze != "hold":
+            return []
+        return [
+            f"change freeze “{w.name}” began at {moment(s.start)} while it was executed: its next "
+            "step would have waited"
+            for w in self.windows
+            if w.is_freeze and w.match.covers(subject)
+            for s in w.spans(run.start, run.end)
+            if run.has(s.start) and w.known_at(s.start)
+        ]
 
 
 def policy_simulate(*, document: Mapping[str, Any], days: float) -> Simulation:
@@ -156,6 +170,10 @@ def _case(row: Proposal, places: Mapping[str, Any], old: Policy, new: Policy, pa
         {text for at, step in moments for text in past.denials(policy, subject, at, step)}
         for policy in (old, new)
     )
+    if execution is not None and execution.finished_at and _has_steps(execution):
+        run = Span(execution.started_at, execution.finished_at)
+        before |= set(past.overtaken(was, subject, run))
+        after |= set(past.overtaken(now, subject, run))
     return Case(
         proposal=row.pk,
         title=row.title,
@@ -168,6 +186,11 @@ def _case(row: Proposal, places: Mapping[str, Any], old: Policy, new: Policy, pa
         denied_by=sorted(after - before),
         freed_from=sorted(before - after),
     )
+
+
+def _has_steps(execution: Any) -> bool:
+    """Whether there was a next step that a freeze could have held."""
+    return len(execution.steps) > 1 or len(execution.writes) > 1
 
 
 def _direction(was: Requirement, now: Requirement) -> str:

@@ -8,6 +8,12 @@ from typing import Any, Final
 NUMBER_WORDS: Final = {1: "one", 2: "two", 3: "three", 4: "four", 5: "five"}
 
 
+ON_FREEZE_WORDS: Final = {
+    "finish": "goes on when a freeze begins under way",
+    "hold": "waits before its next step when a freeze begins under way",
+}
+
+
 def requirement_words(asked: Mapping[str, Any]) -> str:
     """What a rule asks for, e.g. `two signatures from two different roles, with a reason`."""
     people = int(asked.get("signatures", 0))
@@ -38,6 +44,8 @@ def requirement_words(asked: Mapping[str, Any]) -> str:
         parts.append(f"executed within {span_words(asked['execute_within_s'])} of the signature")
     if asked.get("rollback") == "propose":
         parts.append("a rollback is proposed when it does not help")
+    if "on_freeze" in asked:
+        parts.append(ON_FREEZE_WORDS[asked["on_freeze"]])
     return ", ".join(parts) or "nothing more"
 
 

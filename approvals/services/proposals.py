@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -21,9 +21,10 @@ from approvals.catalogue.situation import Situation
 from approvals.errors import ConflictError, GateError, InvalidActionError, NotAllowedError
 from approvals.honesty.drills import drill_make_way
 from approvals.live import push_proposal
-from approvals.models import Proposal
+from approvals.models import AgentAccess, Proposal
 from approvals.policy.evaluate import denials, requirement_for
 from approvals.policy.requirement import Denial, Subject
+from approvals.policy.staffing import second_person_holds, shortages
 from approvals.prediction import predictions_make
 from approvals.services.transitions import proposal_move
 from approvals.situations import asset_name, hall_of, situation_read
@@ -191,15 +192,18 @@ def proposal_request(
     """An operator's own proposal. The same checks as the agent's; the requester cannot sign it.
 
     Raises NotAllowedError, InvalidActionError (400: kind, target, limits) or ConflictError (409: a
-    precondition fails now, or an equal one is open). Refusals are audited.
+    precondition fails now, an equal one is open, or `nobody_left` for a procedure's holds).
+    Refusals are audited.
     """
     try:
         if not user.has_perm("approvals.add_proposal"):
             raise NotAllowedError(
                 f"{user.get_username()} may not make proposals (needs approvals.add_proposal)"
             )
+        _has_share_left(user)
         action, situation = action_validate(kind=kind, target=target, params=params)
         refuse_unmet(action, situation)
+        refuse_unstaffed(action, situation, without=[user.pk])
         [predicted] = predictions_make(actions=[action], situation=situation)
         draft = ProposalDraft(action=action, rationale=rationale.strip(), prediction=predicted)
         return proposal_create(draft=draft, situation=situation, requested_by=user)
@@ -218,6 +222,17 @@ def proposal_request(
         raise
 
 
+def _has_share_left(user: AbstractUser) -> None:
+    """Raise QuotaError when an outside agent made its proposals of the hour, through whichever
+    door.
+    """
+    from approvals.outside.access import agent_may_propose
+
+    access = AgentAccess.objects.filter(account_id=user.pk).first()
+    if access is not None:
+        agent_may_propose(access=access)
+
+
 def refuse_unmet(action: Action, situation: Situation) -> None:
     """Raise ConflictError `precondition_failed` when one of the action's conditions fails now."""
     checked = check_conditions(
@@ -232,6 +247,20 @@ def refuse_unmet(action: Action, situation: Situation) -> None:
             code="precondition_failed",
             preconditions=[c.as_dict() for c in checked],
         )
+
+
+def refuse_unstaffed(action: Action, situation: Situation, *, without: Collection[int]) -> None:
+    """Raise ConflictError `nobody_left` when a hold of the procedure needs a second person and none
+    would be left: it would stop half-way.
+    """
+    steps = KINDS[action.kind].steps(action, situation)
+    if not second_person_holds(steps):
+        return
+    subject = subject_of(action=action, author="person", situation=situation)
+    asked = requirement_for(subject=subject, at=timezone.now())
+    lacking = shortages(requirement=asked, risk=subject.risk, steps=steps, without=without)
+    if texts := [one.text for one in lacking if one.code == "holds"]:
+        raise ConflictError(" ".join(texts), code="nobody_left")
 
 
 def action_validate(*, kind: str, target: str, params: dict[str, Any]) -> tuple[Action, Situation]:

@@ -19,6 +19,7 @@ from approvals.services.proposals import (
     action_validate,
     proposal_create,
     refuse_unmet,
+    refuse_unstaffed,
 )
 from approvals.services.signatures import objection_to, requirement_now
 from approvals.services.transitions import proposal_move
@@ -133,6 +134,8 @@ def _draft(
         )
     action = _with_grounds(action, proposal, situation)
     refuse_unmet(action, situation)
+    involved = [pk for pk in (proposal.requested_by_id, user.pk) if pk is not None]
+    refuse_unstaffed(action, situation, without=involved)
     [predicted] = predictions_make(actions=[action], situation=situation)
     return (
         ProposalDraft(

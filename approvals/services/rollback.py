@@ -160,7 +160,8 @@ def undoing_of(original: Proposal, values: Mapping[str, float]) -> Undoing:
         known = (write.get("previous"), write.get("before"), planned.get(tag))
         earlier = next((float(value) for value in known if value is not None), None)
         first.setdefault(tag, earlier)
-        last[tag] = float(write["value"])
+        # A device that accepted one value and holds another has changed all the same.
+        last[tag] = float(write["device_reads"] if write.get("changed") else write["value"])
     writes = []
     for tag in reversed(list(last)):
         if (was := first[tag]) is None:
@@ -176,7 +177,11 @@ def undoing_of(original: Proposal, values: Mapping[str, float]) -> Undoing:
 
 def _carried_out(writes: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """Writes that reached the plant, surely or perhaps."""
-    return [w for w in writes if w["state"] in ("applied", "unknown") or w.get("maybe_applied")]
+    return [
+        w
+        for w in writes
+        if w["state"] in ("applied", "unknown") or w.get("maybe_applied") or w.get("changed")
+    ]
 
 
 def _same(one: float, other: float) -> bool:

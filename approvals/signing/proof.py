@@ -19,6 +19,7 @@ from approvals.canonical import iso_utc
 from approvals.errors import GateError
 from approvals.models import AuditEntry
 from approvals.signing import totp
+from approvals.signing.sealing import SealError
 
 ATTEMPTS: Final = 5
 WITHIN: Final = timedelta(minutes=15)
@@ -56,7 +57,8 @@ def reauthenticate(
     """Prove that `user` is at the keyboard; returns how: `password`, `totp` or `recovery`.
 
     With both given the code counts. `what` names the occasion in the trail, e.g. `proposal:12`.
-    Raises ReauthenticationRequiredError or TooManyAttemptsError. Call it outside of a transaction
+    Raises ReauthenticationRequiredError, TooManyAttemptsError or SealError (an authenticator of the
+    account cannot be read with this installation's secret). Call it outside of a transaction
     that may be rolled back: a wrong guess has to stay counted.
     """
     if not (password or otp):
@@ -69,7 +71,11 @@ def reauthenticate(
     with transaction.atomic():
         _one_at_a_time(user)
         until = _closed_until(user)
-        how = "" if until else _how(user, password, otp)
+        how, unreadable = "", None
+        try:
+            how = "" if until else _how(user, password, otp)
+        except SealError as error:
+            unreadable = error  # counted like a wrong code: others of the account are guessed too
         verdict = "throttled" if until else "succeeded" if how else "failed"
         audit_append(
             event=f"reauthentication.{verdict}",
@@ -83,6 +89,8 @@ def reauthenticate(
             f"possible at {until:%H:%M:%S} UTC",
             until=iso_utc(until),
         )
+    if unreadable is not None:
+        raise unreadable
     if not how:
         given = "code" if otp else "password"
         raise ReauthenticationRequiredError(

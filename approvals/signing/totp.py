@@ -1,7 +1,6 @@
-"""Authenticator apps (TOTP, RFC 6238) and recovery codes, on django-otp's devices.
+"""Authenticator apps (TOTP, RFC 6238) and recovery codes.
 
-django-otp keeps the app's key in the database, as every verifier of TOTP must. Recovery codes are
-stored as a keyed hash only.
+The app's key is stored sealed (`sealing.py`), recovery codes as a keyed hash only.
 """
 
 from __future__ import annotations
@@ -9,22 +8,33 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
+import uuid
 from base64 import b32encode
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
+from urllib.parse import quote, urlencode
 
 import django_otp
 from django.conf import settings
 from django.contrib.auth.models import AbstractUser
 from django.db import transaction
+from django.utils import timezone
+from django_otp.oath import TOTP
 from django_otp.plugins.otp_static.models import StaticDevice
-from django_otp.plugins.otp_totp.models import TOTPDevice
 
 from approvals.audit import audit_append
 from approvals.errors import ConflictError, GateError, NotFoundError
+from approvals.models import Authenticator
+from approvals.signing.sealing import SealError, seal, unseal
 
 RECOVERY_CODES = 10
 MAX_DEVICES = 5
 NAME = "authenticator"
+KEY_BYTES: Final = 20
+"""RFC 4226, section 4: at least 128 bits, 160 recommended."""
+DIGITS: Final = 6
+STEP_S: Final = 30
+TOLERANCE: Final = 1
+"""Steps before and after that are taken as well: a clock that is off, a slow hand (RFC 6238, 5.2)."""
 
 
 class Enrolment(NamedTuple):
@@ -43,7 +53,7 @@ class WrongCodeError(GateError):
 
 def devices_of(*, user: AbstractUser) -> list[dict[str, Any]]:
     """Confirmed authenticators, without their keys."""
-    found = TOTPDevice.objects.filter(user_id=user.pk, confirmed=True).order_by("pk")
+    found = Authenticator.objects.filter(user_id=user.pk, confirmed=True)
     return [
         {"id": d.pk, "name": d.name, "created_at": d.created_at, "last_used_at": d.last_used_at}
         for d in found
@@ -60,17 +70,23 @@ def enrol(*, user: AbstractUser, name: str = "") -> Enrolment:
     """A new key for an authenticator; it proves nothing before `confirm`. Earlier keys that nobody
     confirmed are dropped.
     """
-    TOTPDevice.objects.filter(user_id=user.pk, confirmed=False).delete()
-    if TOTPDevice.objects.filter(user_id=user.pk).count() >= MAX_DEVICES:
+    Authenticator.objects.filter(user_id=user.pk, confirmed=False).delete()
+    if Authenticator.objects.filter(user_id=user.pk).count() >= MAX_DEVICES:
         raise ConflictError(
             f"{user.get_username()} has {MAX_DEVICES} authenticators; remove one first",
             code="too_many_devices",
         )
-    device = TOTPDevice.objects.create(
-        user_id=user.pk, name=(name.strip() or NAME)[:64], confirmed=False
+    key = secrets.token_bytes(KEY_BYTES)
+    device = Authenticator(
+        user_id=user.pk,
+        name=(name.strip() or NAME)[:64],
+        label=uuid.uuid4(),
+        created_at=timezone.now(),
     )
-    secret = b32encode(device.bin_key).decode()
-    return Enrolment(device.pk, device.config_url, secret)
+    device.sealed = seal(key=key, secret=settings.SECRET_KEY, of=device.bound_to)
+    device.save(force_insert=True)
+    secret = b32encode(key).decode()
+    return Enrolment(device.pk, _uri(user, secret), secret)
 
 
 def confirm(*, user: AbstractUser, device_id: int, code: str) -> list[str]:
@@ -81,14 +97,13 @@ def confirm(*, user: AbstractUser, device_id: int, code: str) -> list[str]:
     """
     with transaction.atomic():
         device = (
-            TOTPDevice.objects.select_for_update()
+            Authenticator.objects.select_for_update()
             .filter(pk=device_id, user_id=user.pk, confirmed=False)
             .first()
         )
         if device is None:
             raise NotFoundError(f"no new authenticator {device_id} waits for a code; begin again")
-        right = bool(device.verify_token(_digits(code)))
-        if right:
+        if _verified(device, _digits(code)):
             device.confirmed = True
             device.save(update_fields=["confirmed"])
             audit_append(
@@ -109,12 +124,12 @@ def remove(*, user: AbstractUser, device_id: int) -> None:
     """Drop an authenticator (re-authenticate before). The last one takes the recovery codes with
     it.
     """
-    device = TOTPDevice.objects.filter(pk=device_id, user_id=user.pk).first()
+    device = Authenticator.objects.filter(pk=device_id, user_id=user.pk).first()
     if device is None:
         raise NotFoundError(f"{user.get_username()} has no authenticator {device_id}")
     name = device.name
     device.delete()
-    if not TOTPDevice.objects.filter(user_id=user.pk, confirmed=True).exists():
+    if not Authenticator.objects.filter(user_id=user.pk, confirmed=True).exists():
         StaticDevice.objects.filter(user_id=user.pk).delete()
     audit_append(
         event="totp.removed",
@@ -134,21 +149,57 @@ def recovery_renew(*, user: AbstractUser) -> list[str]:
     return _recovery_renew(user)
 
 
+@transaction.atomic
 def code_holds(*, user: AbstractUser, code: str) -> str:
-    """`totp` or `recovery` when the code is right (it is used up then), else ''."""
+    """`totp` or `recovery` when the code is right (it is used up then), else ''.
+
+    Raises SealError when no authenticator took it and one of them cannot be read.
+    """
     plain = code.strip().replace(" ", "").replace("-", "").lower()
     if not plain or len(plain) > 32:
         return ""
-    if plain.isascii() and plain.isdigit() and len(plain) == 6:
-        for device in TOTPDevice.objects.filter(user_id=user.pk, confirmed=True).order_by("pk"):
-            if django_otp.verify_token(user, device.persistent_id, plain) is not None:
-                return "totp"
+    if plain.isascii() and plain.isdigit() and len(plain) == DIGITS:
+        mine = Authenticator.objects.select_for_update().filter(user_id=user.pk, confirmed=True)
+        unreadable: SealError | None = None
+        for device in mine:
+            try:
+                if _verified(device, plain):
+                    return "totp"
+            except SealError as error:
+                unreadable = error
+        if unreadable is not None:
+            raise unreadable
         return ""
     for spare in StaticDevice.objects.filter(user_id=user.pk, confirmed=True):
         stored = _kept(user, plain)
         if django_otp.verify_token(user, spare.persistent_id, stored) is not None:
             return "recovery"
     return ""
+
+
+def _verified(device: Authenticator, code: str) -> bool:
+    """Whether the code is right now and of a later step than the last one; notes it if so. The row
+    is locked.
+    """
+    if not (code.isascii() and code.isdigit() and len(code) == DIGITS):
+        return False
+    key = unseal(sealed=device.sealed, secret=settings.SECRET_KEY, of=device.bound_to)
+    now = timezone.now()
+    clock = TOTP(key, STEP_S, 0, DIGITS, device.drift)
+    clock.time = now.timestamp()
+    if not clock.verify(int(code), TOLERANCE, device.last_step + 1):
+        return False
+    device.last_step, device.drift, device.last_used_at = clock.t(), clock.drift, now
+    device.save(update_fields=["last_step", "drift", "last_used_at"])
+    return True
+
+
+def _uri(user: AbstractUser, secret: str) -> str:
+    """What an app scans (Google Authenticator's key URI format)."""
+    issuer = settings.OTP_TOTP_ISSUER
+    facts = {"secret": secret, "algorithm": "SHA1", "digits": DIGITS, "period": STEP_S}
+    label = quote(f"{issuer}:{user.get_username()}")
+    return f"otpauth://totp/{label}?{urlencode(facts)}&issuer={quote(issuer)}"
 
 
 def _recovery_renew(user: AbstractUser) -> list[str]:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import datetime
 from typing import Any
 
 from django import template
 from django.utils.dateparse import parse_datetime
+from django.utils.html import escape
+from django.utils.safestring import SafeString, mark_safe
 
 from approvals.states import STATE_TONES
 
@@ -149,3 +152,13 @@ QUALITIES = {2: "unknown", 3: "suspect", 4: "failed", 9: "missing"}
 def quality(flag: Any) -> str:
     """A QARTOD flag as a word."""
     return QUALITIES.get(flag, str(flag))
+
+
+_BOLD, _CODE = re.compile(r"\*\*(.+?)\*\*"), re.compile(r"`([^`\n]+)`")
+
+
+@register.filter
+def procedure_words(text: str) -> SafeString:
+    """The text of a step with its **bold** and `code`; whatever else it holds is escaped."""
+    words = _BOLD.sub(r"<b>\1</b>", escape(text))
+    return mark_safe(_CODE.sub(r'<code class="write">\1</code>', words))  # noqa: S308 (escaped)

@@ -23,6 +23,7 @@ from approvals.models import PolicyVersion, Proposal
 from approvals.policy.default import DOCUMENT
 from approvals.services.proposals import ProposalDraft, proposal_create
 from approvals.situations import situation_read
+from approvals.tests.field_kit import field, field_process  # noqa: F401 - fixtures
 
 SetValues = Callable[[dict[str, float]], None]
 MakeProposal = Callable[..., Proposal]

@@ -198,6 +198,7 @@ def test_it_records_who_may_sign_from_now_on_but_no_password(operator: Any) -> N
     operator.save()
     found = AuditEntry.objects.filter(object="user:operator").order_by("seq")
     assert [(e.event, e.payload) for e in found] == [
+        ("account.created", {}),
         ("role.changed", {"added": ["operator"]}),
         ("role.changed", {"removed": ["operator"]}),
         ("role.changed", {"added": ["supervisor"]}),

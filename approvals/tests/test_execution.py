@@ -287,7 +287,7 @@ def test_it_resumes_with_the_same_key_after_a_death_between_write_and_note(
     proposal = _signed(make_proposal, operator)
     real = run.send
 
-    def dies_after_writing(order: Any, *, obj: str) -> None:
+    def dies_after_writing(order: Any, *, obj: str, **_: Any) -> None:
         real(order, obj=obj)
         raise SystemExit("killed")
 

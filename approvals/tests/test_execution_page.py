@@ -95,7 +95,7 @@ def test_it_offers_to_settle_to_supervisors_only(
     from approvals.drivers.base import DriverError
     from approvals.execution import run
 
-    def lost(order: Any, *, obj: str) -> None:
+    def lost(order: Any, *, obj: str, **_: Any) -> None:
         raise DriverError("no answer", maybe_applied=True)
 
     monkeypatch.setattr(run, "send", lost)

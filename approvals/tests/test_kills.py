@@ -134,7 +134,7 @@ def test_it_sends_with_the_same_key_after_a_death_around_the_send(
     proposal = ready()
     real = runner.send
 
-    def deadly(order: Any, *, obj: str) -> Any:
+    def deadly(order: Any, *, obj: str, **_: Any) -> Any:
         if when == "after_send":
             real(order, obj=obj)
         die()

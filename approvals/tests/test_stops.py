@@ -47,7 +47,7 @@ class TestStop:
         proposal = signed(made(fans(71.0, 72.0, 73.0)), operator)
         real, client = runner.send, client_as(operator)
 
-        def somebody_stops(order: Any, *, obj: str) -> Any:
+        def somebody_stops(order: Any, *, obj: str, **_: Any) -> Any:
             result = real(order, obj=obj)
             if order.tag.startswith("crac-2"):
                 assert _stop(client, proposal).status_code == 200
@@ -150,7 +150,7 @@ class TestGateHold:
         proposal = signed(made(fans(79.0, 80.0)), operator)
         real = runner.send
 
-        def somebody_holds(order: Any, *, obj: str) -> Any:
+        def somebody_holds(order: Any, *, obj: str, **_: Any) -> Any:
             result = real(order, obj=obj)
             if not GateHold.objects.exists():
                 gate_hold(user=operator, reason="Wait.")

@@ -2,9 +2,9 @@
 
 import asyncio
 import base64
-from typing import Any
 
 from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse
 
 from kvserve.api.protocol import EmbeddingsBody
 from kvserve.api.service import Service
@@ -14,7 +14,7 @@ router = APIRouter()
 
 
 @router.post("/v1/embeddings")
-async def embeddings(body: EmbeddingsBody, request: Request) -> dict[str, Any]:
+async def embeddings(body: EmbeddingsBody, request: Request) -> JSONResponse:
     """Unit vectors as floats or base64 of little-endian float32; waits for the embedder to load."""
     service: Service = request.app.state.service
     embedder = service.require_embedder(body.model)
@@ -38,4 +38,5 @@ async def embeddings(body: EmbeddingsBody, request: Request) -> dict[str, Any]:
         for index, vector in enumerate(vectors)
     ]
     usage = {"prompt_tokens": result.num_tokens, "total_tokens": result.num_tokens}
-    return {"object": "list", "model": embedder.model_name, "data": data, "usage": usage}
+    answer = {"object": "list", "model": embedder.model_name, "data": data, "usage": usage}
+    return JSONResponse(answer)  # as it is: FastAPI would look at every number once more

@@ -166,7 +166,7 @@ class Supervisor:
         logins = config.data_dir / "secrets" / FIRST_LOGINS
         if logins.exists():
             for name, password in json.loads(logins.read_text()).items():
-                lines.append(f"  Log in     {name:<11} {password}")
+                lines.append(f"  Log in     {name:<13} {password}")
             lines.append("             (shown this once; new ones: see the next line)")
             logins.unlink()
         lines += [

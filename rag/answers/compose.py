@@ -13,6 +13,7 @@ from typing import Any
 from django.core.exceptions import ObjectDoesNotExist
 
 from rag.answers import sufficiency
+from rag.answers.choice import chosen
 from rag.answers.citations import Citations, Event, answer_event, declined
 from rag.answers.drafts import Checked, Statement, check_draft, embed_or_none
 from rag.answers.evidence import Evidence
@@ -24,9 +25,8 @@ from rag.retrieval.search import Hit
 
 # Words around the best piece of a passage that is no procedure's step.
 WINDOW_WORDS = 110
-# Another passage is quoted too when its best piece scores this share of the best one.
-ALSO_SHARE = 0.8
-MAX_ALSO = 2
+# The same of a further passage.
+FURTHER_WORDS = 80
 # Another procedure is named when its best piece scores this share of the best one.
 CANDIDATE_SHARE = 0.8
 MAX_CANDIDATES = 3
@@ -63,8 +63,8 @@ def compose(
     reason = "" if not evidence.is_sufficient else None
     if reason is None:
         reason = sufficiency.objection(evidence, pieces, is_asset=is_asset)
-    if reason == "" and sufficiency.is_near(evidence, pieces):
-        return _nearest(evidence, pieces[0], degraded)
+    if reason == "" and evidence.is_near and pieces:
+        return _nearest(evidence, chosen(pieces)[0], degraded)
     if reason is not None:
         return declined(evidence, degraded, reason)
     checked = check_draft(question=asked, evidence=evidence, draft=draft, pieces=pieces)
@@ -170,7 +170,7 @@ class _Answer:
             procedures = [hit for hit in evidence.hits if hit.kind in PROCEDURES]
             if procedures:
                 return first_step(procedures[0])
-        return self.pieces[0].hit
+        return self._chosen()[0].hit
 
     def _lead(self, best: Hit | None) -> list[Statement]:
         """The sentences at the top, each with its mark."""
@@ -221,20 +221,15 @@ class _Answer:
             self._quote(best, window(lead, max_words=WINDOW_WORDS))
         if asks_what_to_do(self.asked) and best.step is not None:
             return
-        for piece in self._also(best):
+        for piece in self._chosen():
             step = piece.hit.step is not None
-            self._quote(piece.hit, piece.hit.text if step else window(piece, max_words=40))
+            text = piece.hit.text if step else window(piece, max_words=FURTHER_WORDS)
+            self._quote(piece.hit, text)
 
-    def _also(self, best: Hit) -> list[Piece]:
-        """The best pieces of other passages that answer nearly as well."""
-        bar = self.pieces[0].score * ALSO_SHARE
-        found: dict[int, Piece] = {}
-        for piece in self.pieces:
-            key = piece.hit.passage_id
-            if key == best.passage_id or key in found or piece.score < bar:
-                continue
-            found[key] = piece
-        return list(found.values())[:MAX_ALSO]
+    def _chosen(self) -> list[Piece]:
+        """The pieces whose passages are quoted; of named documents only, where some are named."""
+        named = [p for p in self.pieces if p.hit.document in self.evidence.named.slugs]
+        return chosen(named or self.pieces)
 
     def _quote(self, hit: Hit, text: str) -> None:
         if hit.passage_id in self.quoted:

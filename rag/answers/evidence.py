@@ -4,11 +4,13 @@ import datetime as dt
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 from django.utils import timezone
 
 from rag.access import OPEN_ONLY, Reader
+from rag.answers.answerable import ANSWERABLE, NEAR, answerable
 from rag.answers.dates import AskedTime, asked_time
 from rag.answers.live_facts import LiveFacts, live_facts
 from rag.answers.lookup import Named, named_documents, passages_of
@@ -17,9 +19,6 @@ from rag.retrieval.search import Hit, SearchResult, search
 
 logger = logging.getLogger(__name__)
 
-# Lower than retrieval's own bar, for `rag.answers.sufficiency` looks again with more signs; set
-# together with its bar on the tune halves.
-CONFIDENT = 0.4
 # Kinds whose slug is the number that people know them by.
 _NUMBERED = {"sop", "mop", "eop"}
 
@@ -107,12 +106,24 @@ class Evidence:
         """Whether retrieval alone allows an answer; the answer-level checks come after it."""
         return self.live is not None or self.named.is_precise or self.is_confident
 
+    @cached_property
+    def answerable(self) -> float:
+        """How sure it is that the passages answer the question, 0…1."""
+        return answerable(self.asked, self.result)
+
     @property
     def is_confident(self) -> bool:
-        """Whether the passages are close enough to the question to answer it."""
+        """Whether the passages are close enough to the question to answer it. Without vectors
+        retrieval's own confidence decides alone."""
         if self.result.query_vector is None:
             return self.result.is_confident
-        return self.result.confidence >= CONFIDENT
+        return self.answerable >= ANSWERABLE
+
+    @property
+    def is_near(self) -> bool:
+        """Whether they are close enough to be shown as the closest text where they do not answer."""
+        has_vector = self.result.query_vector is not None
+        return has_vector and bool(self.hits) and self.answerable >= NEAR
 
 
 def gather(

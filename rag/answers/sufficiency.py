@@ -5,78 +5,15 @@ the warranty of a fan that the documents only switch on and off, the honest answ
 not say.
 """
 
-import math
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import astuple, dataclass
 
 from rag.answers.evidence import Evidence
 from rag.answers.extraction import Piece, asked_dimension
-from rag.answers.focus import focus_share
 from rag.answers.quantities import quantities
-from rag.answers.sentences import content_words
 from rag.codes import codes
-from rag.retrieval.search import Hit
 
-# Of the best pieces and passages.
 BEST_PIECES = 8
-BEST_HITS = 3
-
-
-@dataclass(frozen=True)
-class Signs:
-    """How well the passages found fit the question; every sign is 0…1.
-
-    `similarity` and `coverage` are the best of the first three passages (cosine, share of the
-    question's lexical weight), `both` the best product of the two among five; `piece_similarity` the
-    best cosine of a single sentence; `missing` the share of the question's words in none of the
-    five passages; `focus` see `rag.answers.focus`.
-    """
-
-    similarity: float
-    coverage: float
-    both: float
-    piece_similarity: float
-    missing: float
-    focus: float
-
-
-# Logistic regression on the tune halves of the golden sets (178 answerable questions, 40 that the
-# documents do not answer), classes weighted alike; docs/answers.md has the figures.
-WEIGHTS = Signs(
-    similarity=3.0,
-    coverage=3.7,
-    both=3.0,
-    piece_similarity=2.5,
-    missing=-0.1,
-    focus=1.8,
-)
-BIAS = -6.9
-ANSWERABLE = 0.4
-# From here on the closest text is shown below the statement that the documents do not answer.
-NEAR = 0.15
-
-
-def signs(question: str, hits: Sequence[Hit], pieces: Sequence[Piece]) -> Signs:
-    """The signs of a question; `hits` best first, `pieces` of the same passages."""
-    texts = [f"{hit.title}\n{hit.section}\n{hit.text}" for hit in hits[:5]]
-    held = [set(content_words(text)) for text in texts]
-    asked = set(content_words(question))
-    count = len(asked) or 1
-    return Signs(
-        similarity=max((hit.similarity or 0.0 for hit in hits[:BEST_HITS]), default=0.0),
-        coverage=max((hit.coverage for hit in hits[:BEST_HITS]), default=0.0),
-        both=max(((hit.similarity or 0.0) * hit.coverage for hit in hits[:5]), default=0.0),
-        piece_similarity=max((piece.similarity or 0.0 for piece in pieces), default=0.0),
-        missing=len(asked - set().union(*held)) / count,
-        focus=focus_share(question, texts[:BEST_HITS]),
-    )
-
-
-def answerable(found: Signs) -> float:
-    """How sure it is that the passages answer the question, 0…1."""
-    pairs = zip(astuple(WEIGHTS), astuple(found), strict=True)
-    return 1 / (1 + math.exp(-BIAS - sum(weight * sign for weight, sign in pairs)))
 
 
 def objection(
@@ -92,25 +29,7 @@ def objection(
         return f"No document that was found speaks of {code}."
     if evidence.live is not None:
         return None
-    if _answerable(evidence, pieces) < ANSWERABLE:
-        return ""
     return _missing_quantity(evidence.asked, pieces)
-
-
-def is_near(evidence: Evidence, pieces: Sequence[Piece]) -> bool:
-    """Whether a question that is declined comes close enough to show the closest text with it."""
-    return (
-        bool(pieces)
-        and evidence.result.query_vector is not None
-        and (_answerable(evidence, pieces) >= NEAR)
-    )
-
-
-def _answerable(evidence: Evidence, pieces: Sequence[Piece]) -> float:
-    """Without vectors the signs say nothing, and retrieval's own confidence decides alone."""
-    if evidence.result.query_vector is None:
-        return 1.0
-    return answerable(signs(evidence.asked, evidence.result.hits, pieces))
 
 
 def missing_step(evidence: Evidence) -> str:

@@ -181,7 +181,7 @@ def _fill_window(model: EmbeddingModel, after: int) -> int | None:
 def _complete(model: EmbeddingModel) -> bool:
     """Check that queries can be embedded, build the index, and switch. False: not yet."""
     from rag.llm import embed_queries
-    from rag.retrieval.vectors import index_create
+    from rag.retrieval.vector_index import index_create
 
     if _searchable(without_vector(model)).exists():
         return False  # another worker holds the rest
@@ -235,7 +235,7 @@ def model_back() -> tuple[EmbeddingModel, bool]:
 
 def models_drop() -> list[str]:
     """Remove retired models with their vectors and indexes; their names."""
-    from rag.retrieval.vectors import index_drop
+    from rag.retrieval.vector_index import index_drop
 
     names = []
     for model in EmbeddingModel.objects.filter(state=State.RETIRED):

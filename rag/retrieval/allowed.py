@@ -44,12 +44,13 @@ class Allowed:
         """Shape (highest id - lowest id + 1)."""
         low = self.low
         size = int(self.lasts.max()) - low + 1 if self.passages else 0
-        found = np.zeros(size, dtype=np.bool_)
-        for first, last in zip(
-            (self.firsts - low).tolist(), (self.lasts - low).tolist(), strict=True
-        ):
-            found[first : last + 1] = True
-        return found
+        if not size:
+            return np.zeros(0, dtype=np.bool_)
+        # Runs do not overlap: 1 where one begins, -1 after its end, summed up.
+        steps = np.zeros(size + 1, dtype=np.int8)
+        steps[self.firsts - low] += 1
+        steps[self.lasts - low + 1] -= 1
+        return np.cumsum(steps[:-1], dtype=np.int8).view(np.bool_)
 
     @cached_property
     def bits(self) -> bytes:
@@ -69,5 +70,10 @@ def allowed_of(scope: Scope) -> Allowed:
     """The passages in scope, by one query over the revisions."""
     condition, parameters = scope.condition()
     [(packed, passages, words)] = fetch(_SEGMENTS + condition, parameters)
+    return Allowed(*runs_of(packed), passages=passages, words=words)
+
+
+def runs_of(packed: bytes | None) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """First and last ids of runs, from what `int8send` of both makes."""
     runs = np.frombuffer(packed or b"", dtype=">i8").astype(np.int64).reshape(-1, 2)
-    return Allowed(runs[:, 0], runs[:, 1], passages, words)
+    return runs[:, 0], runs[:, 1]

@@ -1,17 +1,14 @@
 """What a search returns, and how it was found."""
 
-import json
 from dataclasses import dataclass, field
-from typing import Any
 
 from django.db import connection
 from django.urls import reverse
 
-from rag.retrieval.candidates import Candidate, Details, Scored
+from rag.retrieval.candidates import Candidate, Scored
 from rag.retrieval.confidence import CONFIDENT
 from rag.retrieval.lexical import MatchedTerm
 from rag.retrieval.rows import fetch
-from rag.retrieval.scope import JOINS, Scope
 
 
 @dataclass(frozen=True)
@@ -92,34 +89,14 @@ class SearchResult:
         return self.confidence >= CONFIDENT
 
 
-_DETAILS = f"""
-SELECT p.id, r.id, r.number, d.id, d.slug, coalesce(nullif(r.title, ''), d.title),
-       coalesce(nullif(r.kind, ''), d.kind), c.slug, p.section_path, p.step, p.page,
-       p.ordinal, p.anchor, p.text, p.context, p.codes, p.words
-FROM rag_passage p {JOINS} WHERE p.id = ANY(%(ids)s) AND """  # noqa: S608
 _NEIGHBOURS = """
 SELECT p.id,
   (SELECT b.ordinal FROM rag_passage b WHERE b.revision_id = p.revision_id
      AND b.ordinal < p.ordinal ORDER BY b.ordinal DESC LIMIT 1),
   (SELECT a.ordinal FROM rag_passage a WHERE a.revision_id = p.revision_id
      AND a.ordinal > p.ordinal ORDER BY a.ordinal LIMIT 1)
-FROM rag_passage p WHERE p.id = ANY(%s)
+FROM rag_passage p WHERE p.id = ANY(%(ids)s::bigint[])
 """
-
-
-def details_of(ids: list[int], scope: Scope) -> dict[int, Details]:
-    """What the given passages are and say; those outside the scope are left out. One query."""
-    if not ids:
-        return {}
-    condition, parameters = scope.condition()
-    rows = fetch(_DETAILS + condition, parameters | {"ids": ids})
-    return {row[0]: _details(row) for row in rows}
-
-
-def _details(row: tuple[Any, ...]) -> Details:
-    path = json.loads(row[8]) if isinstance(row[8], str) else row[8]
-    values: list[Any] = [*row[1:8], tuple(path), *row[9:15], tuple(row[15]), row[16]]
-    return Details(*values)
 
 
 def texts_around(hits: list[Hit]) -> dict[int, tuple[str | None, str | None]]:
@@ -146,9 +123,8 @@ def hits_of(
     """Hits of the best candidates, in their order. One query, for the neighbours."""
     around: dict[int, tuple[int | None, int | None]] = {}
     if best:
-        with connection.cursor() as cursor:
-            cursor.execute(_NEIGHBOURS, [[found.passage_id for found, _candidate in best]])
-            around = {key: (before, after) for key, before, after in cursor.fetchall()}
+        rows = fetch(_NEIGHBOURS, {"ids": [found.passage_id for found, _candidate in best]})
+        around = {key: (before, after) for key, before, after in rows}
     return [
         _hit(
             scored,

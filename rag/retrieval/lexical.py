@@ -4,15 +4,11 @@ PostgreSQL keeps the postings (migration 0004); the scores of all of a query's p
 here with numpy, which takes about a hundredth of the time of the same sum in SQL.
 """
 
-import time
 from collections import OrderedDict
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from threading import Lock
-from typing import Any
 
 import numpy as np
-from django.db import connection
 from numpy.typing import NDArray
 
 from rag.retrieval.allowed import Allowed
@@ -34,12 +30,7 @@ WHERE lexeme = ANY(%(lexemes)s::text[]) AND block = ANY(%(blocks)s::integer[])
 _LEXEMES = """
 SELECT word, tsvector_to_array(to_tsvector('english', word)) FROM unnest(%(words)s::text[]) AS word
 """
-_VOCABULARY = """
-SELECT lexeme, (sum(length(data)) / %(entry)s)::integer FROM rag_posting
-WHERE lexeme <> '' GROUP BY lexeme
-"""
 REMEMBERED_WORDS = 20_000
-VOCABULARY_AGE_S = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,38 +184,3 @@ def _lexemes(words: list[str]) -> dict[str, tuple[str, ...]]:
             while len(_remembered) > REMEMBERED_WORDS:
                 _remembered.popitem(last=False)
     return known
-
-
-def vocabulary() -> Mapping[str, int]:
-    """Every lexeme and code of all passages with the number of passages that contain it.
-
-    Remembered by this process, and looked up again when passages came or went, at most once a
-    minute. Read-only.
-    """
-    now = time.monotonic()
-    with _lock:
-        if now < _vocabulary.checked + VOCABULARY_AGE_S and _vocabulary.database == _database():
-            return _vocabulary.counts
-        _vocabulary.checked = now  # the others go on with what is known
-    [state] = fetch("SELECT count(*), max(first_id), sum(passages)::bigint FROM rag_segment", {})
-    if (state, _database()) != (_vocabulary.state, _vocabulary.database):
-        counts = dict(fetch(_VOCABULARY, {"entry": ENTRY.itemsize}))
-        with _lock:
-            _vocabulary.counts, _vocabulary.state = counts, state
-            _vocabulary.database = _database()
-    return _vocabulary.counts
-
-
-def _database() -> str:
-    return str(connection.settings_dict["NAME"])
-
-
-@dataclass
-class _Vocabulary:
-    counts: Mapping[str, int] = field(default_factory=dict)
-    state: tuple[Any, ...] = ()
-    database: str = ""
-    checked: float = float("-inf")
-
-
-_vocabulary = _Vocabulary()

@@ -59,7 +59,7 @@ class Scope:
 
 
 # The revision of a passage `p`, with what the condition needs.
-JOINS = (
+JOINED = (
     "JOIN rag_revision r ON r.id = p.revision_id "
     "JOIN rag_document d ON d.id = r.document_id "
     "JOIN rag_collection c ON c.id = d.collection_id"

@@ -8,24 +8,23 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from django.db import transaction
-
 from rag.access import OPEN_ONLY, Reader
-from rag.intake.embedding import serving_model
 from rag.llm import embed_queries, embedding_problem
 from rag.models import EmbeddingModel
 from rag.retrieval import fusion as fusions
 from rag.retrieval import rerank as rerankers
 from rag.retrieval.allowed import allowed_of
-from rag.retrieval.candidates import Candidate, Scored
+from rag.retrieval.candidates import Candidate, Details, Scored
 from rag.retrieval.confidence import confidence
+from rag.retrieval.details import details_of
 from rag.retrieval.expansion import Query, expand
 from rag.retrieval.fusion import z_scores
-from rag.retrieval.hits import Explanation, Hit, SearchResult, details_of, hits_of
+from rag.retrieval.hits import Explanation, Hit, SearchResult, hits_of
 from rag.retrieval.journal import searched
 from rag.retrieval.lexical import Lexical, Words, bm25
+from rag.retrieval.opening import opening
 from rag.retrieval.scope import Scope
-from rag.retrieval.vectors import Nearest, nearest, similarities
+from rag.retrieval.vectors import Nearest, nearest_with_details
 
 __all__ = ["Hit", "Leg", "SearchResult", "search", "z_scores"]
 
@@ -58,8 +57,8 @@ def search(
     Without a reader only open collections are searched. `collection` is a slug, `kinds` are
     values of `Kind`; None means all. `leg` restricts the search to one side, for evaluation;
     `fusion` is one of `fusion.METHODS`; `rerank` None reranks where a model is configured. When
-    no server embeds the query, full text answers alone and `degraded` says so. Cost: eight small
-    queries, and one call to `/v1/embeddings`. Raises ValueError for an unknown fusion.
+    no server embeds the query, full text answers alone and `degraded` says so. Cost: six round
+    trips to the database, and one call to `/v1/embeddings`. Raises ValueError for an unknown fusion.
     """
     text = " ".join(query.replace("\x00", " ").split())[:MAX_QUERY_CHARS]
     k = max(1, min(k, MAX_K))
@@ -81,8 +80,8 @@ class _Search:
 
     def run(self, *, k: int, method: str, rerank: bool | None) -> SearchResult:
         """Expand, look up words while the query is embedded, look up vectors, fuse, rerank."""
-        model = serving_model()
-        asked = expand(self.text)
+        model, shelves = opening(self.scope.reader)
+        asked = expand(self.text, shelves=shelves)
         self._lap("expand")
         embedding = self._embed(asked, model)
         allowed = allowed_of(self.scope)
@@ -90,21 +89,29 @@ class _Search:
         words = bm25(asked, allowed) if self.leg != "vector" else Words()
         text_ids = words.best(CANDIDATES)
         self._lap("words")
+        details = details_of(text_ids, self.scope)
+        self._lap("details")
         embedded = embedding.result() if embedding else _Embedded(None, "", 0.0)
         vector, degraded = embedded.vector, embedded.degraded
         self._lap("embedding_wait")
         self.timings["embedding"] = embedded.took_ms
+        lexical: dict[int, Lexical] = {}
         near = Nearest()
-        similar: dict[int, float] = {}
         if vector:
-            with transaction.atomic():
-                near = nearest(vector, allowed, model=model, limit=CANDIDATES)
-            similar = dict(near.similarities)
-            others = [key for key in text_ids if key not in similar]
-            similar |= similarities(vector, others, model=model)
+            near = nearest_with_details(
+                vector,
+                allowed,
+                model=model,
+                limit=CANDIDATES,
+                scope=self.scope,
+                known=text_ids,
+                meanwhile=lambda: lexical.update(words.of(text_ids)),
+            )
+            details |= near.details
         self._lap("vectors")
-        candidates, lexical = self._candidates(words, text_ids, near, similar)
-        self._lap("details")
+        lexical |= words.of([key for key in details if key not in lexical])
+        candidates = self._candidates(details, lexical, text_ids, near)
+        self._lap("candidates")
         idf = {term.term: term.idf for term in words.terms}
         scored = self._scored(candidates, asked, method, idf)
         self._lap("fusion")
@@ -148,16 +155,19 @@ class _Search:
         self._lapped = time.perf_counter()
 
     def _candidates(
-        self, words: Words, text_ids: list[int], near: Nearest, similar: dict[int, float]
-    ) -> tuple[list[Candidate], dict[int, Lexical]]:
+        self,
+        details: dict[int, Details],
+        lexical: dict[int, Lexical],
+        text_ids: list[int],
+        near: Nearest,
+    ) -> list[Candidate]:
         """Every passage of either leg with both scores, in order of id."""
         vector_ranks = {key: rank for rank, key in enumerate(near.similarities, start=1)}
         text_ranks = {key: rank for rank, key in enumerate(text_ids, start=1)}
-        keys = sorted(vector_ranks.keys() | text_ranks.keys())
-        lexical = words.of(keys)
+        similar = near.given | near.similarities
         nothing = Lexical()
         found = []
-        for key, details in sorted(details_of(keys, self.scope).items()):
+        for key, said in sorted(details.items()):
             score = lexical.get(key, nothing)
             found.append(
                 Candidate(
@@ -169,10 +179,10 @@ class _Search:
                     text_rank=text_ranks.get(key),
                     matched=frozenset(part.term for part in score.matched),
                     in_title=frozenset(part.term for part in score.matched if part.in_title),
-                    details=details,
+                    details=said,
                 )
             )
-        return found, lexical
+        return found
 
     def _scored(
         self, candidates: list[Candidate], asked: Query, method: str, idf: dict[str, float]

@@ -3,18 +3,21 @@
 pgvector filters after the index scan. The scan therefore iterates in strict order until enough
 passages in scope were met; where it still comes back short, the exact scan answers, and that is
 counted. The filter is a bitmap of the allowed passages inside the query: no join and no estimate of
-the planner decides how long it takes.
+the planner decides how long it takes. What a search wants to know besides (the cosine of passages
+found by words, what the nearest passages say) travels in the same round trip.
 """
 
 import logging
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-
-from django.db import connection
-from psycopg import sql
+from typing import Any
 
 from rag.models import EmbeddingModel
 from rag.retrieval.allowed import Allowed
-from rag.retrieval.rows import fetch
+from rag.retrieval.candidates import Details
+from rag.retrieval.details import DETAILS, details_of_row
+from rag.retrieval.rows import Rows, Sent, fetch, sent
+from rag.retrieval.scope import JOINED, Scope
 
 logger = logging.getLogger(__name__)
 
@@ -22,8 +25,7 @@ logger = logging.getLogger(__name__)
 # at most about 10 ms, and is right.
 EXACT_SCAN_LIMIT = 20_000
 # A strict order drops what the index meets late: the rarer a match, the wider the search.
-EF_SEARCH, EF_SEARCH_OF_SHARE, MAX_EF_SEARCH = 600, 240, 1000
-M, EF_CONSTRUCTION = 16, 64
+EF_SEARCH, EF_SEARCH_OF_SHARE, MAX_EF_SEARCH = 400, 160, 1000
 
 _SETTINGS = """
 SELECT set_config('hnsw.iterative_scan', 'strict_order', true),
@@ -31,11 +33,13 @@ SELECT set_config('hnsw.iterative_scan', 'strict_order', true),
        set_config('enable_seqscan', 'off', true)
 """
 _RESET = "SELECT set_config('enable_sort', 'on', true), set_config('enable_seqscan', 'on', true)"
+# The limit is written out: a prepared plan must know that the outer join meets few rows.
 _BY_INDEX = """
-SELECT v.passage_id, 1 - (v.embedding <=> %(vector)s::vector) FROM rag_passagevector v
+SELECT v.passage_id, 1 - (v.embedding <=> %(vector)s::vector) AS similarity
+FROM rag_passagevector v
 WHERE v.model_id = {model} AND v.passage_id BETWEEN %(low)s AND %(high)s
   AND get_bit(%(bits)s::bytea, (v.passage_id - %(low)s)::bigint) = 1
-ORDER BY v.embedding::halfvec({wide}) <=> %(vector)s::halfvec({wide}) LIMIT %(limit)s
+ORDER BY v.embedding::halfvec({wide}) <=> %(vector)s::halfvec({wide}) LIMIT {limit}
 """
 _EXACT = """
 SELECT near.passage_id, near.similarity
@@ -43,10 +47,17 @@ FROM unnest(%(firsts)s::bigint[], %(lasts)s::bigint[]) AS run(first, last)
 CROSS JOIN LATERAL (
   SELECT v.passage_id, 1 - (v.embedding <=> %(vector)s::vector) AS similarity
   FROM rag_passagevector v
-  WHERE v.passage_id BETWEEN run.first AND run.last AND v.model_id = %(model)s
+  WHERE v.passage_id BETWEEN run.first AND run.last AND v.model_id = {model}
   OFFSET 0) AS near
-ORDER BY near.similarity DESC, near.passage_id LIMIT %(limit)s
+ORDER BY near.similarity DESC, near.passage_id LIMIT {limit}
 """
+_WITH_DETAILS = (
+    "WITH near AS MATERIALIZED ({near}) SELECT near.passage_id, near.similarity, "
+    + DETAILS
+    + f" FROM near LEFT JOIN (rag_passage p {JOINED}) ON p.id = near.passage_id "
+    "AND p.id <> ALL(%(known)s::bigint[]) AND {condition} "
+    "ORDER BY near.similarity DESC, near.passage_id"
+)
 _GIVEN = """
 SELECT passage_id, 1 - (embedding <=> %(vector)s::vector) FROM rag_passagevector
 WHERE passage_id = ANY(%(ids)s::bigint[]) AND model_id = %(model)s
@@ -55,101 +66,135 @@ WHERE passage_id = ANY(%(ids)s::bigint[]) AND model_id = %(model)s
 
 @dataclass(frozen=True)
 class Nearest:
-    """Cosine similarity by passage, the nearest ones; `path`: exact, index or fallback."""
+    """Cosine similarity by passage, the nearest ones; `path`: exact, index or fallback.
+
+    `given` are the cosines of the passages that were known before, `details` what those say that
+    were not.
+    """
 
     similarities: dict[int, float] = field(default_factory=dict)
     path: str = "none"
+    given: dict[int, float] = field(default_factory=dict)
+    details: dict[int, Details] = field(default_factory=dict)
 
 
-def index_create(*, model: EmbeddingModel) -> None:
-    """Build the model's HNSW index where it is missing. Minutes for a million vectors; searches go
-    on, imports wait. Cosine of half precision: half the size at the same recall."""
-    name = sql.Identifier(index_name(model))
-    with connection.cursor() as cursor:
-        cursor.execute(
-            sql.SQL(
-                "CREATE INDEX IF NOT EXISTS {name} ON rag_passagevector USING hnsw "
-                "((embedding::halfvec({wide})) halfvec_cosine_ops) "
-                "WITH (m = {m}, ef_construction = {ef}) WHERE model_id = {model}"
-            ).format(
-                name=name,
-                wide=sql.Literal(model.dimensions),
-                m=sql.Literal(M),
-                ef=sql.Literal(EF_CONSTRUCTION),
-                model=sql.Literal(model.pk),
-            )
+def nearest(
+    vector: Sequence[float], allowed: Allowed, *, model: EmbeddingModel, limit: int
+) -> Nearest:
+    """The `limit` passages in scope with the highest cosine, best first. One round trip."""
+    return _Wanted(vector, allowed, model, limit).find()
+
+
+def nearest_with_details(
+    vector: Sequence[float],
+    allowed: Allowed,
+    *,
+    model: EmbeddingModel,
+    limit: int,
+    scope: Scope,
+    known: Sequence[int],
+    meanwhile: Callable[[], object] = lambda: None,
+) -> Nearest:
+    """The same with the cosines of the `known` passages, and the details of the others as far as
+    the scope's condition holds for them. `meanwhile` runs while the server searches; it must not
+    ask the database. One round trip."""
+    return _Wanted(vector, allowed, model, limit, scope, list(known)).find(meanwhile)
+
+
+class _Wanted:
+    """One look-up: its queries, and what is made of their rows."""
+
+    def __init__(
+        self,
+        vector: Sequence[float],
+        allowed: Allowed,
+        model: EmbeddingModel,
+        limit: int,
+        scope: Scope | None = None,
+        known: list[int] | None = None,
+    ) -> None:
+        self.vector, self.allowed, self.model, self.limit = str(list(vector)), allowed, model, limit
+        self.scope, self.known = scope, known or []
+
+    def find(self, meanwhile: Callable[[], object] = lambda: None) -> Nearest:
+        """By index or scan; by scan where the index comes back short."""
+        if not self.allowed.passages:
+            return Nearest()
+        if self.allowed.passages <= EXACT_SCAN_LIMIT:
+            return self._asked(self._scan, "exact", meanwhile)
+        found = self._asked(self._search_index, "index", meanwhile)
+        if len(found.similarities) >= min(self.limit, self.allowed.passages):
+            return found
+        logger.warning(
+            "vector index came back short; scanned exactly",
+            extra={
+                "found": len(found.similarities),
+                "limit": self.limit,
+                "passages": self.allowed.passages,
+            },
         )
+        return self._asked(self._scan, "fallback")
 
+    def _asked(
+        self,
+        look_up: Callable[[Sent], int],
+        path: str,
+        meanwhile: Callable[[], object] = lambda: None,
+    ) -> Nearest:
+        with sent() as together:
+            place = look_up(together)
+            if self.known:
+                together.add(
+                    _GIVEN, {"vector": self.vector, "ids": self.known, "model": self.model.pk}
+                )
+            meanwhile()
+        near = together.rows[place]
+        given = _cosines(together.rows[-1]) if self.known else {}
+        details = {row[0]: details_of_row(row[2:]) for row in near if len(row) > 2 and row[2]}
+        return Nearest(_cosines(near), path, given, details)
 
-def index_drop(*, model: EmbeddingModel) -> None:
-    """Drop the model's index, if there is one; its vectors can then only be scanned."""
-    with connection.cursor() as cursor:
-        name = sql.Identifier(index_name(model))
-        cursor.execute(sql.SQL("DROP INDEX IF EXISTS {name}").format(name=name))
+    def _search_index(self, together: Sent) -> int:
+        """Which of the queries is the index's."""
+        size, passages = len(self.allowed.is_in), self.allowed.passages
+        wanted = max(EF_SEARCH, self.limit, EF_SEARCH_OF_SHARE * size // passages)
+        together.add(_SETTINGS, {"ef": str(min(MAX_EF_SEARCH, wanted))})
+        self._add(
+            together,
+            _BY_INDEX,
+            bits=self.allowed.bits,
+            low=self.allowed.low,
+            high=self.allowed.low + size - 1,
+        )
+        together.add(_RESET, {})
+        return 1
 
+    def _scan(self, together: Sent) -> int:
+        runs = {"firsts": self.allowed.firsts.tolist(), "lasts": self.allowed.lasts.tolist()}
+        self._add(together, _EXACT, **runs)
+        return 0
 
-def index_name(model: EmbeddingModel) -> str:
-    """The name of the model's index."""
-    return f"rag_vector_hnsw_{model.pk}"
-
-
-def nearest(vector: list[float], allowed: Allowed, *, model: EmbeddingModel, limit: int) -> Nearest:
-    """The `limit` passages in scope with the highest cosine, best first. In a transaction."""
-    if not allowed.passages:
-        return Nearest()
-    if allowed.passages <= EXACT_SCAN_LIMIT:
-        return Nearest(_exact(vector, allowed, model, limit), "exact")
-    found = _by_index(vector, allowed, model, limit)
-    if len(found) >= min(limit, allowed.passages):
-        return Nearest(found, "index")
-    logger.warning(
-        "vector index came back short; scanned exactly",
-        extra={"found": len(found), "limit": limit, "passages": allowed.passages},
-    )
-    return Nearest(_exact(vector, allowed, model, limit), "fallback")
-
-
-def _by_index(
-    vector: list[float], allowed: Allowed, model: EmbeddingModel, limit: int
-) -> dict[int, float]:
-    wanted = max(EF_SEARCH, limit, EF_SEARCH_OF_SHARE * len(allowed.is_in) // allowed.passages)
-    fetch(_SETTINGS, {"ef": str(min(MAX_EF_SEARCH, wanted))})
-    query = _BY_INDEX.format(model=int(model.pk), wide=int(model.dimensions))
-    rows = fetch(
-        query,
-        {
-            "vector": str(vector),
-            "bits": allowed.bits,
-            "low": allowed.low,
-            "high": allowed.low + len(allowed.is_in) - 1,
-            "limit": limit,
-        },
-    )
-    fetch(_RESET, {})
-    return {int(key): float(value) for key, value in rows}
-
-
-def _exact(
-    vector: list[float], allowed: Allowed, model: EmbeddingModel, limit: int
-) -> dict[int, float]:
-    rows = fetch(
-        _EXACT,
-        {
-            "vector": str(vector),
-            "firsts": allowed.firsts.tolist(),
-            "lasts": allowed.lasts.tolist(),
-            "model": model.pk,
-            "limit": limit,
-        },
-    )
-    return {int(key): float(value) for key, value in rows}
+    def _add(self, together: Sent, query: str, **parameters: Any) -> None:
+        near = query.format(
+            model=int(self.model.pk), wide=int(self.model.dimensions), limit=int(self.limit)
+        )
+        parameters["vector"] = self.vector
+        if self.scope is None:
+            together.add(near, parameters)
+            return
+        condition, more = self.scope.condition()
+        whole = _WITH_DETAILS.format(near=near, condition=condition)
+        together.add(whole, parameters | more | {"known": self.known})
 
 
 def similarities(
-    vector: list[float], passage_ids: list[int], *, model: EmbeddingModel
+    vector: Sequence[float], passage_ids: list[int], *, model: EmbeddingModel
 ) -> dict[int, float]:
     """Exact cosine similarity of given passages. One query."""
     if not passage_ids:
         return {}
-    rows = fetch(_GIVEN, {"vector": str(vector), "ids": passage_ids, "model": model.pk})
-    return {int(key): float(value) for key, value in rows}
+    rows = fetch(_GIVEN, {"vector": str(list(vector)), "ids": passage_ids, "model": model.pk})
+    return _cosines(rows)
+
+
+def _cosines(rows: Rows) -> dict[int, float]:
+    return {int(row[0]): float(row[1]) for row in rows}

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from rag.access import Reader
 from rag.models import Collection, Document, EmbeddingModel, Passage, PassageVector, Revision
-from rag.retrieval import vectors
+from rag.retrieval import vector_index, vectors
 from rag.retrieval.allowed import allowed_of
 from rag.retrieval.scope import Scope
 
@@ -27,7 +27,7 @@ def _model() -> EmbeddingModel:
 def library(db) -> np.ndarray:
     """Four collections; returns all vectors in order of passage id, shape (900, 24)."""
     model = EmbeddingModel.objects.create(name="small", dimensions=24)
-    vectors.index_create(model=model)
+    vector_index.index_create(model=model)
     rng = np.random.default_rng(4)
     made = rng.standard_normal((sum(SIZES.values()), model.dimensions)).astype(np.float32)
     made /= np.linalg.norm(made, axis=1, keepdims=True)
@@ -102,7 +102,7 @@ def test_it_asks_the_index(library, monkeypatch):
     model, allowed = _model(), allowed_of(Scope.of())
     with transaction.atomic(), connection.cursor() as cursor:
         vectors.fetch(vectors._SETTINGS, {"ef": "100"})
-        query = vectors._BY_INDEX.format(model=model.pk, wide=model.dimensions)
+        query = vectors._BY_INDEX.format(model=model.pk, wide=model.dimensions, limit=10)
         cursor.execute(
             "EXPLAIN " + query,
             {
@@ -110,12 +110,11 @@ def test_it_asks_the_index(library, monkeypatch):
                 "bits": allowed.bits,
                 "low": allowed.low,
                 "high": allowed.low + 899,
-                "limit": 10,
             },
         )
         plan = "\n".join(row[0] for row in cursor.fetchall())
 
-    assert f"Index Scan using {vectors.index_name(model)}" in plan
+    assert f"Index Scan using {vector_index.index_name(model)}" in plan
 
 
 @pytest.mark.parametrize("limit", [0, 20_000])
@@ -155,15 +154,15 @@ def test_it_makes_and_drops_the_index_of_a_model(db):
 
     def exists() -> bool:
         with connection.cursor() as cursor:
-            cursor.execute("SELECT to_regclass(%s)", [vectors.index_name(model)])
+            cursor.execute("SELECT to_regclass(%s)", [vector_index.index_name(model)])
             return cursor.fetchone()[0] is not None
 
     assert not exists()
     for _ in range(2):
-        vectors.index_create(model=model)
+        vector_index.index_create(model=model)
         assert exists()
     for _ in range(2):
-        vectors.index_drop(model=model)
+        vector_index.index_drop(model=model)
         assert not exists()
 
 

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from approvals.agent.calibration import bins_store
-from approvals.evaluation.cases import Case, CaseError, cases_read
+from approvals.evaluation.cases import FILE, HELD_OUT, Case, CaseError, cases_read
+from approvals.evaluation.kept import Kept
 from approvals.evaluation.measure import Outcome, calibration_of, figures_of, summary, table
 from approvals.evaluation.runner import case_run
 from approvals.evaluation.sandbox import sandbox
-from facilities.demo.plant.points import read_facility
+from approvals.evaluation.stock import Stock
+from facilities.demo.plant.points import FacilitySpec, read_facility
+
+NAMES = {False: "without model", True: "with model"}
 
 
 class Command(BaseCommand):
@@ -29,6 +34,25 @@ class Command(BaseCommand):
             "--only", default="", help="cases whose name or group contains one of these, by commas"
         )
         parser.add_argument(
+            "--cases",
+            default="scenarios",
+            help="scenarios (the rules were written on them), held_out, or a file of their form",
+        )
+        parser.add_argument(
+            "--resume",
+            type=Path,
+            help="keep each outcome in this file as it comes, and go on where it ends",
+        )
+        parser.add_argument(
+            "--stock", type=Path, help="a folder for simulated plants, which a second run spares"
+        )
+        parser.add_argument(
+            "--keep-database", action="store_true", help="leave the database for the next run"
+        )
+        parser.add_argument(
+            "--records", type=Path, help="a folder for the records of all looks, as JSON"
+        )
+        parser.add_argument(
             "--model", choices=("with", "without", "both"), default="both", help="default both"
         )
         parser.add_argument(
@@ -41,21 +65,29 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         facility = read_facility()
+        path = {"scenarios": FILE, "held_out": HELD_OUT}.get(
+            options["cases"], Path(options["cases"])
+        )
+        if options["calibrate"] and path != FILE:
+            raise CommandError("--calibrate takes the cases that the rules were written on alone")
         try:
-            cases = cases_read(facility)
+            cases = cases_read(facility, path=path)
         except CaseError as error:
             raise CommandError(str(error)) from error
         wanted = options["only"].lower().split(",")
         cases = [c for c in cases if any(w in f"{c.name} {c.group}".lower() for w in wanted)]
         if not cases:
             raise CommandError(f"no case or group contains {options['only']!r}")
-        passes = {"with": [True], "without": [False], "both": [False, True]}[options["model"]]
-        found: dict[str, list[Outcome]] = {}
+        voices = {"with": [True], "without": [False], "both": [False, True]}[options["model"]]
+        found: dict[str, list[Outcome]] = {NAMES[voice]: [] for voice in voices}
+        kept = Kept(options["resume"])
         began = time.perf_counter()
-        with sandbox(say=self.stderr.write):
-            for with_model in passes:
-                name = "with model" if with_model else "without model"
-                found[name] = self._pass(cases, facility, with_model, options)
+        left = [c for c in cases if any(kept.get(name, c.name) is None for name in found)]
+        make = sandbox(say=self.stderr.write, keep=options["keep_database"])
+        with make if left else nullcontext():
+            self._run(left, facility, voices, kept, options)
+        for name, outcomes in found.items():
+            outcomes += [o for c in cases if (o := kept.get(name, c.name)) is not None]
         self._report(found, time.perf_counter() - began)
         if options["out"]:
             self._write(options["out"], found)
@@ -69,17 +101,27 @@ class Command(BaseCommand):
         if bad:
             raise CommandError(f"{bad} harmful or false proposals")
 
-    def _pass(
-        self, cases: list[Case], facility: Any, with_model: bool, options: dict[str, Any]
-    ) -> list[Outcome]:
-        outcomes = []
+    def _run(
+        self,
+        cases: list[Case],
+        facility: FacilitySpec,
+        voices: list[bool],
+        kept: Kept,
+        options: dict[str, Any],
+    ) -> None:
+        stock = Stock(options["stock"])
         for number, case in enumerate(cases, start=1):
-            outcome = case_run(
-                case, facility, with_model=with_model, follow_twin=not options["no_twin"]
+            outcomes = case_run(
+                case,
+                facility,
+                voices=voices,
+                follow_twin=not options["no_twin"],
+                stock=stock,
+                records=options["records"],
             )
-            outcomes.append(outcome)
-            self.stderr.write(f"{number}/{len(cases)} {table([outcome])[1]}")
-        return outcomes
+            for voice, outcome in zip(voices, outcomes, strict=True):
+                kept.add(NAMES[voice], outcome)
+                self.stderr.write(f"{number}/{len(cases)} {table([outcome])[1]}")
 
     def _report(self, found: dict[str, list[Outcome]], seconds: float) -> None:
         for name, outcomes in found.items():

@@ -1,6 +1,7 @@
 // Pick an action of the catalogue, a target and its parameters; fields follow the JSON schema.
 
 import { api } from "/static/js/api.js";
+import { num } from "/static/js/format.js";
 import { h } from "./match-form.js";
 
 const UNITS = { Cel: "°C", "1": "" };
@@ -31,6 +32,8 @@ export async function actionForm(root, changed, { filled = false } = {}) {
     const required = new Set(schema.required ?? []);
     fields = Object.entries(schema.properties ?? {}).map(([name, spec]) => paramField(name, spec, required.has(name), filled));
     part("params").replaceChildren(...fields.map((field) => field.node));
+    follow(fields);
+    for (const field of fields) field.now?.();
     changed();
   }
 
@@ -65,6 +68,31 @@ export async function actionForm(root, changed, { filled = false } = {}) {
   };
 }
 
+/** A field that another one decides (a revision that belongs to its document) is filled, not asked. */
+function follow(fields) {
+  for (const field of fields) {
+    const values = field.spec["x-values"];
+    const leader = values && fields.find((one) => one.spec.enum?.some((code) => code in values));
+    if (!leader) continue;
+    const copy = () => {
+      field.node.querySelector("input").value = values[leader.read()] ?? "";
+    };
+    field.node.querySelector("input").readOnly = true;
+    leader.node.addEventListener("change", copy);
+    copy();
+  }
+}
+
+/** Say beside the limits what the point that is written shows now. */
+async function showNow(tag, unit, note) {
+  try {
+    const { latest } = await api(`/api/v1/points/${encodeURIComponent(tag)}/`);
+    if (latest) note.prepend(`now ${num(latest.value, 1)}${unit ? ` ${unit}` : ""}, `);
+  } catch {
+    // The limits stand without it.
+  }
+}
+
 function paramField(name, spec, required, filled) {
   const unit = UNITS[spec["x-unit"]] ?? spec["x-unit"] ?? "";
   const names = spec["x-names"] ?? {};
@@ -78,11 +106,11 @@ function paramField(name, spec, required, filled) {
       const chosen = boxes.filter((one) => one.box.checked).map((one) => one.value);
       return chosen.length ? chosen : undefined;
     };
-    return { name, required, read, node: h("fieldset", { className: "field-set" }, h("legend", {}, text), h("div", { className: "choices" }, ...choices)) };
+    return { name, spec, required, read, node: h("fieldset", { className: "field-set" }, h("legend", {}, text), h("div", { className: "choices" }, ...choices)) };
   }
   if (spec.enum) {
     const select = h("select", { className: "input" }, ...(required ? [] : [h("option", { value: "" }, "–")]), ...spec.enum.map((value) => h("option", { value: JSON.stringify(value) }, names[value] ?? String(value))));
-    return { name, required, node: h("label", { className: "field" }, label, select), read: () => (select.value === "" ? undefined : JSON.parse(select.value)) };
+    return { name, spec, required, node: h("label", { className: "field" }, label, select), read: () => (select.value === "" ? undefined : JSON.parse(select.value)) };
   }
   const isNumber = spec.type === "number" || spec.type === "integer";
   const input = spec["x-multiline"] ? h("textarea", { className: "input", rows: 4 }) : h("input", { className: "input", type: isNumber ? "number" : spec.format === "date-time" ? "datetime-local" : "text" });
@@ -97,5 +125,7 @@ function paramField(name, spec, required, filled) {
     if (isNumber) return Number(input.value);
     return spec.format === "date-time" ? new Date(input.value).toISOString() : input.value.trim();
   };
-  return { name, required, read, node: h("label", { className: "field" }, label, input, limits ? h("span", { className: "tiny muted" }, limits) : null) };
+  const note = limits ? h("span", { className: "tiny muted num" }, limits) : null;
+  const now = spec["x-point"] && note ? () => showNow(spec["x-point"], unit, note) : undefined;
+  return { name, spec, required, read, now, node: h("label", { className: "field" }, label, input, note) };
 }

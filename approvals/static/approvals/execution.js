@@ -101,7 +101,21 @@ async function send() {
   }
 }
 
+/** Lead to what waits for this person: unfold the card, show the step with its button. */
+function lead(id) {
+  const section = document.querySelector(`[data-execution="${id}"]`);
+  const button = section?.querySelector(".btn-primary[data-act], [data-act='settle']");
+  (button ?? section)?.scrollIntoView({ block: "center" });
+  button?.focus({ preventScroll: true });
+}
+
 document.addEventListener("click", (event) => {
   const button = event.target.closest("[data-execution] [data-act]");
   if (button) open(button);
+  const asked = event.target.closest("[data-to-execution]")?.closest(".proposal");
+  if (!asked) return;
+  const { proposal: id } = asked.dataset;
+  if ("open" in asked.dataset) return lead(id);
+  document.addEventListener("card-shown", () => lead(id), { once: true });
+  asked.querySelector("[data-toggle]").click();
 });

@@ -33,7 +33,7 @@ export function beep() {
 
 /** Show one note: {subject, text, tone, path}. */
 export function show(notice) {
-  toast(notice.subject, notice.tone, 10);
+  toast(notice.subject, notice.tone, 15, notice.path);
   if (hasSound()) beep();
   if (!canNotify() || Notification.permission !== "granted" || document.visibilityState === "visible") return;
   const note = new Notification(notice.subject, { body: notice.text.slice(0, 240), tag: `holdpoint-${notice.delivery ?? notice.path}`, icon: "/static/img/holdpoint.svg" });
@@ -57,7 +57,7 @@ export function follow() {
     if (message.type === "proposal" && message.event === "pending") {
       const { id, title } = message.proposal;
       setTimeout(() => {
-        if (!told.has(id)) toast(`Waits for a signature: ${title}`, "info");
+        if (!told.has(id)) toast(`Waits for a signature: ${title}`, "info", 15, `/approvals/${id}/`);
         told.delete(id);
       }, WAIT_MS);
     }

@@ -2,6 +2,7 @@
 
 import { watts } from "/static/js/format.js";
 import { h } from "./match-form.js";
+import { plotOf } from "./plot.js";
 
 const RISK = { low: "neutral", medium: "medium", high: "critical" };
 const STEPS = { propose: "proposed", approve: "signed", execute: "executed" };
@@ -15,12 +16,12 @@ export function showPreview(root, found) {
   const failed = found.preconditions.filter((one) => !one.ok);
   root.replaceChildren(
     h("header", { className: "preview__head" }, h("h2", {}, found.title), h("span", { className: `badge badge--${RISK[found.risk]}` }, `${found.risk} risk`)),
+    ...prediction(found.prediction),
     card("Who would have to sign", ...signing(found)),
     card("What stands in the way", ...barriers(found)),
-    card(failed.length ? `Preconditions: ${failed.length} of ${found.preconditions.length} do not hold now` : `Preconditions: all ${found.preconditions.length} hold now`,
+    card(!found.preconditions.length ? "No precondition" : failed.length ? `Preconditions: ${failed.length} of ${found.preconditions.length} do${failed.length === 1 ? "es" : ""} not hold now` : `Preconditions: all ${found.preconditions.length} hold now`,
       h("ul", { className: "plain plain--bare small" }, ...found.preconditions.map((one) => h("li", { className: one.ok ? "" : "warn-text" }, `${one.ok ? "✓" : "✗"} ${one.detail}`)))),
     card("What it reaches", ...reach(found)),
-    ...prediction(found.prediction),
   );
 }
 
@@ -31,9 +32,10 @@ function signing(found) {
     h("p", {}, found.sentence.split(" Could sign:")[0]),
     people.length ? h("div", { className: "choices" }, ...people) : h("p", { className: "error-text" }, "Nobody could sign it."),
     found.problem ? h("p", { className: "error-text" }, `It ${found.problem}.`) : null,
+    ...(found.warnings ?? []).map((text) => h("p", { className: "small warn-text" }, text[0].toUpperCase() + text.slice(1))),
     h("p", { className: "small muted" }, `Whoever asks for it cannot sign it. It waits ${minutes(r.approval_valid_s)} for signatures and is executed within ${minutes(r.execute_within_s)} of the last one.`),
     h("h3", { className: "small muted" }, `Why (policy ${r.policy})`),
-    r.because.length ? list(r.because) : h("p", { className: "small" }, "No rule asks for more than one signature."),
+    r.because.length ? h("ul", { className: "plain small" }, ...r.because.map((why) => h("li", {}, why))) : h("p", { className: "small" }, "No rule asks for more than one signature."),
   ];
 }
 
@@ -62,9 +64,14 @@ function reach(found) {
 
 function prediction(predicted) {
   if (!Object.keys(predicted).length) return [];
-  const text = predicted.problem || predicted.sentence || "";
-  const fit = predicted.fit?.text ? h("p", { className: "small muted" }, predicted.fit.text) : null;
-  return [card("What the twin predicts", h("p", { className: predicted.problem ? "muted" : "" }, text), fit)];
+  if (predicted.problem) return [card("What the twin predicts", h("p", { className: "muted" }, predicted.problem))];
+  const key = (name, text) => h("span", { className: `key key--${name}` }, text);
+  const figure = h("figure", { className: "prediction__plot" }, plotOf(predicted), h("figcaption", { className: "muted tiny" }, key("acting", "with this action"), " ", key("nothing", "doing nothing"), ` · 10th to 90th percentile of ${predicted.draws} draws · ${predicted.tag}`));
+  const verdicts = { fit: ["ok", "twin fit"], unfit: ["high", "twin not fit"] };
+  const [tone, said] = verdicts[predicted.fit?.verdict] ?? ["medium", "fitness unknown"];
+  const alarms = (found, verb, of) => found.map((one) => h("p", { className: "small" }, h("span", { className: `badge badge--${of ?? one.severity}` }, verb), ` ${one.rule} `, h("span", { className: "muted mono tiny" }, one.point)));
+  const words = h("div", { className: "prediction__words" }, h("p", {}, predicted.sentence), ...alarms(predicted.added.slice(0, 4), "raises"), ...alarms(predicted.avoided.slice(0, 4), "avoids", "ok"), h("p", { className: "small muted" }, h("span", { className: `badge badge--${tone}` }, said), ` ${predicted.fit?.text ?? ""}`));
+  return [card("What the twin predicts", h("div", { className: "prediction__pair" }, figure, words))];
 }
 
 const minutes = (seconds) => (seconds >= 7200 ? `${Math.round(seconds / 360) / 10} h` : seconds >= 60 ? `${Math.round(seconds / 60)} min` : `${seconds} s`);

@@ -22,7 +22,7 @@ const say = (text) => {
 async function preview(withTwin) {
   if (!picked?.complete()) {
     send.disabled = true;
-    answer.replaceChildren(h("p", { className: "muted empty" }, "Fill in the parameters to see what the signers will see."));
+    answer.replaceChildren(h("div", { className: "empty" }, h("strong", {}, "What should it be?"), h("span", { className: "small" }, "Fill in the parameters, and what the signers will see is shown here.")));
     return;
   }
   const mine = ++asked;
@@ -49,9 +49,13 @@ document.getElementById("ask-twin").addEventListener("click", async (event) => {
   const button = event.currentTarget;
   button.disabled = true;
   clearTimeout(timer); // the plain preview of the last edit must not replace the twin's answer
+  const said = button.lastChild;
+  const label = said.textContent;
+  said.textContent = " The twin is asked…";
   answer.setAttribute("aria-busy", "true");
   await preview(true);
   answer.removeAttribute("aria-busy");
+  said.textContent = label;
   button.disabled = false;
 });
 form.addEventListener("submit", async (event) => {

@@ -14,6 +14,7 @@ const REQUIRE = [
   { name: "editor_may_sign", kind: "pick", label: "Editor may sign", options: YES_NO },
   { name: "maintenance_only", kind: "pick", label: "In a maintenance window only", options: YES_NO },
   { name: "rollback", kind: "pick", label: "When it does not help", options: [[undefined, "not said"], ["offer", "offer a rollback"], ["propose", "propose a rollback"]] },
+  { name: "on_freeze", kind: "pick", label: "When a freeze begins under way", options: [[undefined, "not said"], ["hold", "wait before the next step"], ["finish", "finish what has begun"]] },
   { name: "approval_valid_s", kind: "number", label: "Sign within, min", scale: 60, step: "any", min: 0.5 },
   { name: "execute_within_s", kind: "number", label: "Execute within, min", scale: 60, step: "any", min: 0.5 },
 ];

@@ -14,7 +14,7 @@ let asked = 0;
 
 async function ask() {
   if (!picked?.complete()) {
-    answer.replaceChildren(h("p", { className: "muted empty" }, "Fill in the parameters to see who would have to sign."));
+    answer.replaceChildren(h("div", { className: "empty" }, h("strong", {}, "What should it be?"), h("span", { className: "small" }, "Fill in the parameters to see who would have to sign.")));
     return;
   }
   const mine = ++asked;

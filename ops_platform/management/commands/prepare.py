@@ -18,6 +18,16 @@ from ops_platform.embedded.supervisor import FIRST_LOGINS
 from ops_platform.models import User
 
 PLANT_SOURCE = "demo-plant"
+# Enough people for every path of the gate: of a high-risk procedure that one of them asks for, two
+# sign and a third confirms its holds; an emergency approval has two reviewers besides its signer.
+FIRST_PEOPLE = {
+    "operator": "operator",
+    "operator-2": "operator",
+    "supervisor": "supervisor",
+    "supervisor-2": "supervisor",
+    "viewer": "viewer",
+    "admin": "admin",
+}
 
 
 class Command(BaseCommand):
@@ -47,7 +57,7 @@ class Command(BaseCommand):
             call_command("create_source", PLANT_SOURCE, *arguments)
         if not User.objects.exists():
             logins = {}
-            for role in ("operator", "supervisor", "viewer", "admin"):
-                logins[role] = account_create(name=role, role=role).password
+            for name, role in FIRST_PEOPLE.items():
+                logins[name] = account_create(name=name, role=role).password
             write_secret(settings.DATA_DIR, FIRST_LOGINS, json.dumps(logins))
             self.stdout.write("created the first accounts: " + ", ".join(logins))

@@ -50,7 +50,7 @@ if (document.querySelector(".side")) {
   refresh();
   connect("/ws/alarms/", (message) => {
     if (message.type === "alarm" && message.event === "raised" && message.alarm.severity === "critical") {
-      toast(message.alarm.message, "critical");
+      toast(message.alarm.message, "critical", 15, `/alarms/#alarm-${message.alarm.id}`);
     }
     refreshSoon();
   });

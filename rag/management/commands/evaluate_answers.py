@@ -158,10 +158,10 @@ def _silent(outcome: Outcome) -> None:
 
 
 def _ask(query: str, collection: str | None) -> AsyncIterator[dict[str, Any]]:
-    return answer_events(question=query, user=_Everybody(), collection=collection)
+    return answer_events(question=query, user=Everybody(), collection=collection)
 
 
-class _Everybody:
+class Everybody:
     """Reads every collection and reading, so that all are measured; may change nothing."""
 
     is_superuser = True

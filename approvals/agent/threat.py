@@ -1,0 +1,93 @@
+"""Whether the plant cannot wait for hands: then what protects it comes before the work order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from approvals.agent.causes.air import OFF_SETPOINT_K
+from approvals.agent.causes.base import Hypothesis
+from approvals.agent.causes.compute import HOT_C
+from approvals.agent.causes.network import SLOWED_PCT
+from approvals.agent.facts import Facts
+from approvals.agent.rank import HARMLESS, Candidate
+from approvals.catalogue.situation import INLET_LIMIT_C
+
+# An action protects where it helps at least so directly against the leading cause (assumed).
+PROTECTS = 0.5
+COOLING = frozenset({"air", "water", "wear", "building"})
+
+
+def threat_of(facts: Facts, cause: Hypothesis) -> str:
+    """What is lost or about to be lost while nobody acts, in a sentence; "" where a repair can be
+    waited for.
+    """
+    if cause.of_instrument:
+        return ""
+    if cause.domain == "power":
+        return _on_battery(facts)
+    told = _slowed(facts) or _hot_gpu(facts)
+    return told or (_short_of_cooling(facts) if cause.domain in COOLING else "")
+
+
+def protect_first(
+    candidates: Sequence[Candidate], facts: Facts, causes: Sequence[Hypothesis]
+) -> list[Candidate]:
+    """The candidates, with work orders put second where the plant is threatened and something that
+    may be proposed protects it until the repair.
+    """
+    threat = threat_of(facts, causes[0]) if causes else ""
+    protects = any(
+        c.action.kind not in HARMLESS
+        and c.score > 0
+        and causes[0].helps(c.action.kind, c.action.target) >= PROTECTS
+        for c in candidates
+    )
+    if not threat or not protects:
+        return list(candidates)
+    return [replace(c, second=threat) if c.action.kind in HARMLESS else c for c in candidates]
+
+
+def _short_of_cooling(facts: Facts) -> str:
+    situation = facts.situation
+    hot = situation.hottest
+    if hot is not None and hot.inlet_c >= INLET_LIMIT_C - 1:
+        return f"{hot.name} takes in {hot.inlet_c:.1f} °C"
+    held_w = sum(
+        unit.capacity_w
+        for unit in situation.running_units
+        if not facts.at_least(unit.tag, "supply_c", unit.supply_sp_c + OFF_SETPOINT_K - 1)
+    )
+    if situation.units and held_w < situation.heat_w:
+        return (
+            f"the units that hold their supply air remove {held_w / 1000:.0f} kW of the "
+            f"{situation.heat_w / 1000:.0f} kW that the racks give off"
+        )
+    return ""
+
+
+def _hot_gpu(facts: Facts) -> str:
+    found = [
+        (value, gpu)
+        for gpu in facts.of_kind("gpu")
+        if (value := facts.value(gpu.tag, "temp_c")) is not None and value >= HOT_C
+    ]
+    if not found:
+        return ""
+    value, gpu = max(found, key=lambda one: (one[0], one[1].tag))
+    return f"{gpu.name} has {value:.0f} °C"
+
+
+def _slowed(facts: Facts) -> str:
+    for job in facts.of_kind("job"):
+        pace = facts.value(job.tag, "throughput_pct")
+        if pace is not None and pace < SLOWED_PCT and facts.at_least(job.tag, "running", 1):
+            return f"{job.name} runs at {pace:.0f} %"
+    return ""
+
+
+def _on_battery(facts: Facts) -> str:
+    for ups in facts.of_kind("ups"):
+        if facts.at_least(ups.tag, "on_battery", 1):
+            return f"{ups.name} is on battery"
+    return ""
