@@ -1,4 +1,5 @@
 from django.apps import AppConfig
+from django.db.models.signals import post_migrate
 
 
 class ApprovalsConfig(AppConfig):
@@ -7,7 +8,9 @@ class ApprovalsConfig(AppConfig):
 
     def ready(self) -> None:
         from approvals import account_events, chat_tool, console, signals, timeline  # noqa: F401  (connects the receivers)
+        from approvals.guards import guards_pin
 
+        post_migrate.connect(guards_pin, sender=self, dispatch_uid="approvals.guards")
         account_events.connect()
         console.connect()
         chat_tool.register()

@@ -20,7 +20,6 @@ HELP = (
     "propose drain srv-11 · propose load cap of rack-1-03 at 70 %. Add “because …” to say why."
 )
 SHOWN: Final = 8
-ONLY: Final = ("kind", "target", "params", "rationale")
 
 
 def run(user: Any, arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -30,14 +29,19 @@ def run(user: Any, arguments: Mapping[str, Any]) -> dict[str, Any]:
     from approvals.services import proposal_request
     from rag.chat.tools import ToolRefused
 
-    asked = {name: arguments.get(name) for name in ONLY}
+    kind = str(arguments["kind"])
     tags = list(arguments.get("tags") or [arguments["target"]])
-    kind, asked["target"] = str(arguments["kind"]), _target(str(arguments["kind"]), tags)
+    target = _target(kind, tags)
+    if not kind or not target:
+        raise ToolRefused(_what_there_is(kind, target))
     try:
-        if not kind or not asked["target"]:
-            raise ToolRefused(_what_there_is(kind, asked["target"]))
-        asked["params"] = _completed(kind, asked, tags)
-        proposal = proposal_request(user=user, **asked)
+        proposal = proposal_request(
+            user=user,
+            kind=kind,
+            target=target,
+            params=_completed(kind, {**arguments, "target": target}, tags),
+            rationale=str(arguments.get("rationale") or ""),
+        )
     except GateError as error:
         raise ToolRefused(f"{error.detail}{_takes(error)}") from error
     return {
@@ -66,7 +70,7 @@ def _completed(kind: str, asked: Mapping[str, Any], tags: Sequence[str]) -> dict
     from approvals.errors import InvalidActionError
     from approvals.situations import hall_of, situation_read
 
-    params, target = dict(asked["params"]), asked["target"]
+    params, target = dict(asked.get("params") or {}), str(asked["target"])
     place = hall_of(target)
     if place is None:
         return params
@@ -87,7 +91,7 @@ def _completed(kind: str, asked: Mapping[str, Any], tags: Sequence[str]) -> dict
         elif "x-values" in one and params.get("document") in one["x-values"]:
             params[name] = one["x-values"][params["document"]]
         elif name == "text" and kind == "open_work_order":
-            params[name] = str(asked["rationale"])[:2000]
+            params[name] = str(asked.get("rationale") or "")[:2000]
     return params
 
 

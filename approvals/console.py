@@ -51,7 +51,9 @@ def delete_selected(modeladmin: Any, request: Any, queryset: Any) -> Any:
     with transaction.atomic():
         names = {row.pk: str(row) for row in queryset}
         answer = django_delete_selected(modeladmin, request, queryset)
-        left = set(modeladmin.model._default_manager.filter(pk__in=names).values_list("pk", flat=True))
+        left = set(
+            modeladmin.model._default_manager.filter(pk__in=names).values_list("pk", flat=True)
+        )
         gone = {pk: name for pk, name in names.items() if pk not in left}
         for pk, name in gone.items() if len(names) > 1 else ():
             audit_append(

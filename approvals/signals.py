@@ -10,6 +10,7 @@ from django.dispatch import receiver
 from django.http import HttpRequest
 
 from approvals.audit import SYSTEM, audit_append
+from approvals.signing.throttle import CLOSED
 from facilities.signals import alarm_acknowledged, alarm_raised, source_token_changed
 
 log = logging.getLogger(__name__)
@@ -69,9 +70,12 @@ def audit_logout(sender: Any, *, request: HttpRequest | None, user: Any, **_: An
 def audit_login_failed(
     sender: Any, *, credentials: dict[str, Any], request: HttpRequest | None = None, **_: Any
 ) -> None:
-    """The name that was tried, never the password (Django has masked it before)."""
+    """The name that was tried, never the password (Django has masked it before).
+
+    While a name is closed nothing was tried (`signing/throttle.py`): that does not count on.
+    """
     audit_append(
-        event="login.failed",
+        event="login.throttled" if hasattr(request, CLOSED) else "login.failed",
         actor=str(credentials.get("username", ""))[:150] or "unknown",
         payload={"address": _address(request)},
     )

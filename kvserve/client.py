@@ -37,6 +37,13 @@ class ChatResult(NamedTuple):
     model: str
 
 
+class ToolCall(NamedTuple):
+    """A function that the model wants called. `arguments` is its JSON, unchecked."""
+
+    name: str
+    arguments: str
+
+
 class Readiness(NamedTuple):
     ok: bool
     detail: str
@@ -95,6 +102,31 @@ class LLMClient:
             )
 
         return self._first_answer(ask)
+
+    def call_tools(
+        self,
+        messages: Sequence[dict[str, str]],
+        *,
+        tools: Sequence[dict[str, Any]],
+        max_tokens: int = 256,
+    ) -> tuple[ToolCall, ...]:
+        """The functions that the model calls, of those offered in OpenAI's form; none where it
+        answers in words instead."""
+        arguments = _chat_arguments(messages, max_tokens, 0.0, None, None)
+
+        def ask(url: str) -> tuple[ToolCall, ...]:
+            answer = self._client(url).chat.completions.create(
+                model=self._model(url), tools=list(tools), tool_choice="auto", **arguments
+            )
+            calls = answer.choices[0].message.tool_calls or ()
+            return tuple(
+                ToolCall(call.function.name, call.function.arguments or "")
+                for call in calls
+                if call.type == "function"
+            )
+
+        called: tuple[ToolCall, ...] = self._first_answer(ask)
+        return called
 
     def stream(
         self,

@@ -96,6 +96,10 @@ ROOT_URLCONF = "ops_platform.urls"
 ASGI_APPLICATION = "ops_platform.asgi.application"
 AUTH_USER_MODEL = "ops_platform.User"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+AUTHENTICATION_BACKENDS = [
+    "approvals.signing.throttle.Throttle",
+    "django.contrib.auth.backends.ModelBackend",
+]
 LOGIN_URL = reverse_lazy("login")
 LOGIN_REDIRECT_URL = "/"
 LOGOUT_REDIRECT_URL = reverse_lazy("login")

@@ -11,6 +11,7 @@ from rest_framework.permissions import IsAuthenticated
 from ops_platform import health
 from ops_platform.pages import demo, engine, metrics, overview
 from ops_platform.pages.counts import counts
+from ops_platform.sign_in import SignInForm
 
 # The console's widgets (Alpine.js inside django-unfold) need inline code; no other page does.
 _console = csp_update(
@@ -57,7 +58,13 @@ urlpatterns = [
         ),
         name="api-docs",
     ),
-    path("login/", auth.LoginView.as_view(template_name="ops_platform/login.html"), name="login"),
+    path(
+        "login/",
+        auth.LoginView.as_view(
+            template_name="ops_platform/login.html", authentication_form=SignInForm
+        ),
+        name="login",
+    ),
     path("logout/", auth.LogoutView.as_view(), name="logout"),
     path("favicon.ico", RedirectView.as_view(url="/static/img/holdpoint.svg", permanent=True)),
     path("health/live", health.live, name="health-live"),

@@ -8,6 +8,7 @@ from rag.api.collections import CollectionsView, CollectionView
 from rag.api.documents import (
     DocumentsView,
     DocumentView,
+    MoveView,
     PutInForceView,
     RestoreView,
     WithdrawView,
@@ -38,6 +39,9 @@ urlpatterns: list[URLPattern] = [
         "knowledge/documents/<slug:slug>/restore",
         RestoreView.as_view(),
         name="knowledge-document-restore",
+    ),
+    path(
+        "knowledge/documents/<slug:slug>/move", MoveView.as_view(), name="knowledge-document-move"
     ),
     path(
         "knowledge/documents/<slug:slug>/revisions/<int:number>/put-in-force",

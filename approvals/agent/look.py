@@ -19,10 +19,10 @@ from approvals.agent.gather import (
     show_hall,
 )
 from approvals.agent.occasion import Occasion
-from approvals.agent.rank import Candidate, nothing_row
+from approvals.agent.rank import HARMLESS, Candidate, nothing_row
 from approvals.agent.steps import decide, enumerate_actions, find_support, predict, vote
 from approvals.agent.threat import protect_first
-from approvals.agent.waiting import read_waiting
+from approvals.agent.waiting import holds_up, read_waiting
 from approvals.agent.world import World
 
 # Sentences about what moved that join the facts: a cause and its neighbours, not the whole hall.
@@ -111,14 +111,34 @@ def look(occasion: Occasion, world: World) -> Verdict:
     if causes[0].of_instrument:
         sentences.append(f"{causes[0].text}: no action on the plant follows from it")
     waiting = _waiting(causes[0], hall["hall"], world)
-    if waiting:
-        return Verdict(
-            _attached(waiting, causes[0]),
-            facts,
-            causes,
-            waiting=waiting["id"],
-            held_up=not waiting["same"],
-        )
+    if waiting and holds_up(waiting, ""):
+        held = _held(waiting, facts, causes)
+        if not waiting.get("order"):
+            return held
+        moving = _decide(occasion, world, facts, causes, hall, sentences)
+        return held if moving.best is None or moving.best.action.kind in HARMLESS else moving
+    return _decide(occasion, world, facts, causes, hall, sentences)
+
+
+def _held(waiting: Mapping[str, Any], facts: Facts, causes: Sequence[Hypothesis]) -> Verdict:
+    return Verdict(
+        _attached(waiting, causes[0]),
+        facts,
+        causes,
+        waiting=waiting["id"],
+        held_up=not waiting["same"],
+    )
+
+
+def _decide(
+    occasion: Occasion,
+    world: World,
+    facts: Facts,
+    causes: Sequence[Hypothesis],
+    hall: Mapping[str, Any],
+    sentences: Sequence[str],
+) -> Verdict:
+    """From causes to the best action: enumerate, look up, predict, vote, rank."""
     found = enumerate_actions(facts, causes, world)
     if not found:
         return Verdict(

@@ -40,6 +40,7 @@ class Candidate:
     `fit`: how directly it helps against the causes, by their likelihoods, 0…1; `against` is the
     cause that it helps against most. `busy`: people work on what it would move; "" where not.
     `second`: the threat because of which something that protects comes before this work order.
+    `cools`: cooling is what the cause takes away, so that freed heat counts.
     """
 
     label: str
@@ -56,6 +57,7 @@ class Candidate:
     against: str = ""
     busy: str = ""
     second: str = ""
+    cools: bool = True
 
     @property
     def valid(self) -> bool:
@@ -95,7 +97,7 @@ class Candidate:
         """
         if self.second:
             return self.fit * REPAIR_SHARE
-        if self.expectation.relief_w <= 0:
+        if self.expectation.relief_w <= 0 or not self.cools:
             return self.fit
         relief = self.physics if self.predicted is None else (self.physics + self.predicted) / 2
         return self.fit * (CAUSE_SHARE + (1 - CAUSE_SHARE) * relief)
@@ -155,20 +157,20 @@ def ranked(candidates: Iterable[Candidate]) -> list[Candidate]:
     return sorted(candidates, key=lambda c: (-c.score, len(c.label), c.label))
 
 
-def fit_of(kind: str, target: str, causes: Sequence[Hypothesis]) -> tuple[float, str]:
+def fit_of(kind: str, target: str, causes: Sequence[Hypothesis]) -> tuple[float, Hypothesis | None]:
     """How directly an action helps against the causes (0…1), and the cause that it helps most.
 
     Weighed by the likelihoods among the causes that are known; where an instrument leads, only
     what does not touch the plant is left.
     """
     if not causes:
-        return 0.0, ""
+        return 0.0, None
     if causes[0].of_instrument and kind not in HARMLESS:
-        return 0.0, ""
+        return 0.0, None
     total = sum(c.likelihood for c in causes)
-    shares = [(c.likelihood / total * c.helps(kind, target), c.text) for c in causes]
-    best = max(shares, key=lambda share: share[0])
-    return min(1.0, sum(share for share, _ in shares)), best[1] if best[0] > 0 else ""
+    shares = [(c.likelihood / total * c.helps(kind, target), c) for c in causes]
+    share, best = max(shares, key=lambda one: one[0])
+    return min(1.0, sum(share for share, _ in shares)), best if share > 0 else None
 
 
 def worse_than_nothing(prediction: Mapping[str, Any], *, direction: str) -> str:

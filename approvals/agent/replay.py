@@ -39,6 +39,8 @@ def differences(stored: Any, drawn: Any, where: str = "") -> list[str]:
     if isinstance(stored, dict) and isinstance(drawn, dict):
         found = []
         for name in sorted(stored.keys() | drawn.keys()):
+            if name not in stored and not drawn[name]:
+                continue  # a record from before there was such a thing to tell
             found += differences(stored.get(name), drawn.get(name), f"{where}.{name}")
         return found
     if isinstance(stored, list) and isinstance(drawn, list) and len(stored) == len(drawn):

@@ -20,6 +20,7 @@ from approvals.agent.rank import (
     ranked,
 )
 from approvals.agent.support import Passage, Support, best_support
+from approvals.agent.threat import COOLING
 from approvals.agent.views import offered
 from approvals.agent.world import Answer, World
 from approvals.catalogue import KINDS, Action, check_conditions
@@ -74,7 +75,13 @@ def enumerate_actions(facts: Facts, causes: Sequence[Hypothesis], world: World) 
 
 
 def _candidate(
-    action: Action, facts: Facts, world: World, needed: float, *, fit: float, against: str
+    action: Action,
+    facts: Facts,
+    world: World,
+    needed: float,
+    *,
+    fit: float,
+    against: Hypothesis | None,
 ) -> Candidate:
     kind, situation = KINDS[action.kind], facts.situation
     conditions = [c.as_dict() for c in kind.conditions(action, situation)]
@@ -89,7 +96,8 @@ def _candidate(
         physics=physics_fit(relief_w=expectation.relief_w, needed_w=needed),
         support=Support(0.0, None),
         fit=fit,
-        against=against,
+        against=against.text if against else "",
+        cools=against is None or against.domain in COOLING,
         busy=_busy(action, facts),
     )
 

@@ -67,7 +67,8 @@ def best_support(
 
     Score: 0.6 from the document's kind, 0.1 for its place in the results, 0.15 each for naming the
     target and the alarmed equipment; a step that is only for when another did not help counts 0.7
-    of that (weights assumed; the order matters, not the figure).
+    of that, an emergency procedure for other equipment half where the action is for any equipment
+    (weights assumed; the order matters, not the figure).
     """
     best = Support(0.0, None)
     for rank, hit in enumerate(hits):
@@ -84,6 +85,8 @@ def best_support(
         )
         if hit.text.lstrip().lower().startswith("only if"):
             score *= 0.7
+        if kind.target_kind == "other" and hit.kind == "eop" and not (names_target or names_subject):
+            score *= 0.5
         if score > best.score:
             best = Support(score, cite(hit))
     return best

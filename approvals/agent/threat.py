@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from approvals.agent.causes.air import OFF_SETPOINT_K
 from approvals.agent.causes.base import Hypothesis
 from approvals.agent.causes.compute import HOT_C
 from approvals.agent.causes.network import SLOWED_PCT
 from approvals.agent.facts import Facts
 from approvals.agent.rank import HARMLESS, Candidate
 from approvals.catalogue.situation import INLET_LIMIT_C
+from approvals.catalogue.start_standby_crac import weak_units
 
 # An action protects where it helps at least so directly against the leading cause (assumed).
 PROTECTS = 0.5
+# Parts of the plant whose faults take cooling away.
 COOLING = frozenset({"air", "water", "wear", "building"})
 
 
@@ -27,7 +28,9 @@ def threat_of(facts: Facts, cause: Hypothesis) -> str:
     if cause.domain == "power":
         return _on_battery(facts)
     told = _slowed(facts) or _hot_gpu(facts)
-    return told or (_short_of_cooling(facts) if cause.domain in COOLING else "")
+    if cause.domain in COOLING:
+        told = told or _alone(facts, cause) or _short_of_cooling(facts)
+    return told
 
 
 def protect_first(
@@ -48,16 +51,24 @@ def protect_first(
     return [replace(c, second=threat) if c.action.kind in HARMLESS else c for c in candidates]
 
 
+def _alone(facts: Facts, cause: Hypothesis) -> str:
+    """A machine in the water that has stopped, with no other of its kind to carry on."""
+    thing = facts.things.get(cause.asset)
+    if thing is None or cause.domain != "water" or not facts.below(thing.tag, "running", 1):
+        return ""
+    peers = [
+        other for other in facts.of_kind(thing.kind) if facts.at_least(other.tag, "running", 1)
+    ]
+    return "" if peers else f"{thing.name} stands still and no other does its work"
+
+
 def _short_of_cooling(facts: Facts) -> str:
     situation = facts.situation
     hot = situation.hottest
     if hot is not None and hot.inlet_c >= INLET_LIMIT_C - 1:
         return f"{hot.name} takes in {hot.inlet_c:.1f} °C"
-    held_w = sum(
-        unit.capacity_w
-        for unit in situation.running_units
-        if not facts.at_least(unit.tag, "supply_c", unit.supply_sp_c + OFF_SETPOINT_K - 1)
-    )
+    weak = weak_units(situation)
+    held_w = sum(unit.capacity_w for unit in situation.running_units if unit not in weak)
     if situation.units and held_w < situation.heat_w:
         return (
             f"the units that hold their supply air remove {held_w / 1000:.0f} kW of the "

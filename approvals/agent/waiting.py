@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from approvals.agent.rank import HARMLESS
@@ -24,17 +25,19 @@ CHANGES = {
 def read_waiting(*, hall: str, asset: str, domain: str) -> dict[str, Any] | None:
     """The open proposal for the same cause, or the change under way that another would disturb.
 
-    {id, title, same}: `same` where it is for the same asset. A work order moves nothing and disturbs
-    nothing. A person's own proposal says no cause: it counts for the part of the plant that its
-    target belongs to (`CHANGES`).
+    {id, title, same, order}: `same` where it is for the same asset, `order` where it is a work order,
+    which moves nothing and holds up nothing that protects the plant until the repair. A person's own
+    proposal says no cause: it counts for the part of the plant that its target belongs to
+    (`CHANGES`).
     """
     open_ones = Proposal.objects.filter(state__in=OPEN_STATES, is_drill=False).order_by("pk")
     rows = list(open_ones.only("pk", "title", "kind", "target", "case"))
     if not rows:
         return None
-    same = next((p for p in rows if _cause(p).get("asset", p.target) == asset), None)
+    mine = [p for p in rows if _cause(p).get("asset", p.target) == asset]
+    same = min(mine, key=lambda p: p.kind in HARMLESS, default=None)
     if same is not None:
-        return {"id": same.pk, "title": same.title, "same": True}
+        return _told(same, same=True)
     targets = {
         tag: (kind, place)
         for tag, kind, place in Asset.objects.filter(tag__in=[p.target for p in rows]).values_list(
@@ -51,8 +54,20 @@ def read_waiting(*, hall: str, asset: str, domain: str) -> dict[str, Any] | None
                 continue
             theirs = {"asset": proposal.target, "domain": CHANGES.get(kind, "")}
         if _related(theirs, asset, domain):
-            return {"id": proposal.pk, "title": proposal.title, "same": False}
+            return _told(proposal, same=False)
     return None
+
+
+def holds_up(waiting: Mapping[str, Any] | None, kind: str) -> bool:
+    """Whether what waits keeps an action of this kind ("" for none) from being proposed."""
+    if waiting is None:
+        return False
+    return not waiting.get("order") or not kind or kind in HARMLESS
+
+
+def _told(proposal: Proposal, *, same: bool) -> dict[str, Any]:
+    order = proposal.kind in HARMLESS
+    return {"id": proposal.pk, "title": proposal.title, "same": same, "order": order}
 
 
 def _cause(proposal: Proposal) -> dict[str, Any]:

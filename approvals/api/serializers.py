@@ -51,6 +51,7 @@ class ExecutionSerializer(serializers.ModelSerializer[Execution]):
             "writes",
             "steps",
             "holds",
+            "waits",
             "stop_requested_at",
             "stop_reason",
             "started_at",

@@ -157,9 +157,9 @@ class RedfishLink:
             wait_s = max(answer.retry_after_s or TASK_EVERY_S, 0.1)
             left_s -= wait_s
             if left_s < 0:
-                raise Lost(f"still works on {monitor} after {self.task_s:g} s")
+                raise self._working(monitor, f"after {self.task_s:g} s")
             if why := self._pause(wait_s):
-                raise Lost(f"still works on {monitor}; {why}")
+                raise self._working(monitor, f"and {why}")
             answer = self._asked("GET", monitor)
         body = answer.body()
         state = body.get("TaskState") if isinstance(body, dict) else None
@@ -172,6 +172,13 @@ class RedfishLink:
         if answer.status in (404, 410):  # the monitor is gone: it ended, nobody knows how
             raise Lost(f"has no {monitor} any more")
         return answer
+
+    def _working(self, monitor: str, why: str) -> DriverError:
+        """Not ordered again while it works on it: what came of it is read later."""
+        return DriverError(
+            f"{self.url} still works on {monitor} {why}; it may or may not have been applied",
+            maybe_applied=True,
+        )
 
     def refusal(self, path: str, answer: Answer, before: str = "") -> DriverError:
         """An answer that is no success, with what the service says (ExtendedInfo) in words."""

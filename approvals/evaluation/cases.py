@@ -24,6 +24,7 @@ from facilities.demo.plant.weather import Climate
 
 FILE: Final = Path(__file__).with_name("scenarios.yaml")
 HELD_OUT: Final = Path(__file__).with_name("held_out.yaml")
+DRAWN: Final = Path(__file__).with_name("drawn.yaml")
 HEALTHY: Final = "Healthy"
 KEYS: Final = {
     "name", "title", "fault", "seed", "start", "weather", "load", "severity", "over_s",

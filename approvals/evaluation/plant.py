@@ -68,6 +68,18 @@ class PlantRun:
             while self.at_s < self.alarm_s + self.case.late_s:
                 self.step(STEP_S)
 
+    def pass_on(self, seconds: float, *, looks: int) -> None:
+        """To the next look after so many: seconds later, at the next alarm of a healthy run, or, of
+        one whose instruments are judged, at its end when the first looks found nothing.
+        """
+        if self.case.healthy:
+            self.go_on()
+        elif self.judged and looks >= 2 and not self.ended:
+            while not self.ended:
+                self.step(STEP_S)
+        else:
+            self.step(seconds)
+
     @property
     def ended(self) -> bool:
         """Whether a healthy run has its length."""

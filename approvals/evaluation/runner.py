@@ -110,10 +110,7 @@ def _run(
                 voices.remove(voice)
         if not voices:
             return
-        if case.healthy:
-            run.go_on()
-        else:
-            run.step(AGAIN_S)
+        run.pass_on(AGAIN_S, looks=max(voice.looks for voice in voices))
 
 
 def _heard(
@@ -167,7 +164,9 @@ def _keep_records(case: Case, voice: _Voice, folder: Path | None) -> None:
 def _enough(case: Case, run: PlantRun, looks: int) -> bool:
     if case.healthy:
         return run.ended or looks >= MOST_LOOKS or Proposal.objects.exists()
-    return looks >= LOOKS or (Proposal.objects.exists() and not _missing(case))
+    most = MOST_LOOKS if run.judged else LOOKS
+    found = Proposal.objects.exists() and not _missing(case)
+    return found or looks >= most or (run.judged and run.ended and looks >= LOOKS)
 
 
 def _missing(case: Case) -> list[frozenset[str]]:

@@ -18,9 +18,9 @@ from django.utils import timezone
 from approvals.audit import audit_append
 from approvals.drivers.base import same
 from approvals.execution.progress import EXECUTOR
+from approvals.execution.world import measured_here
 from approvals.live import push_proposal
 from approvals.models import Execution, Outcome
-from approvals.situations import latest_measured
 from facilities.models import Point
 
 log = logging.getLogger(__name__)
@@ -37,8 +37,8 @@ class Reading(NamedTuple):
 
 
 def readings(tags: Iterable[str]) -> dict[str, Reading]:
-    """Newest values by tag, without those whose quality failed."""
-    return {t: Reading(m.ts, m.value) for t, m in latest_measured(tags=list(tags)).items()}
+    """Newest values by tag, without those whose quality failed, in our time."""
+    return {t: Reading(m.ts, m.value) for t, m in measured_here(tags=tags).items()}
 
 
 def precisions(tags: Iterable[str]) -> dict[str, float]:

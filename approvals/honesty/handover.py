@@ -65,9 +65,7 @@ def handover_facts(*, since: datetime, until: datetime) -> dict[str, Any]:
     # Of what promises nothing that a point could show (a work order) the effect cannot be told, and
     # nothing went wrong.
     promised_nothing = Q(to_state=S.CANNOT_TELL) & Q(proposal__effect__tag="")
-    wrong = (
-        moves.filter(to_state__in=WENT_WRONG).exclude(promised_nothing).order_by("id")[:MOST]
-    )
+    wrong = moves.filter(to_state__in=WENT_WRONG).exclude(promised_nothing).order_by("id")[:MOST]
     holds = (
         GateHold.objects.filter(made_at__lte=until)
         .exclude(lifted_at__lt=since)

@@ -1,8 +1,7 @@
 """Keys of authenticators are sealed, and evidence cannot be emptied.
 
 Each key that django-otp kept in the clear is sealed with the installation's secret and its row there deleted. TRUNCATE of
-any table of evidence is refused (a DELETE was already). The guards find their tables in this schema only: somebody with a
-SQL prompt could else put a temporary table of the same name before them.
+any table of evidence is refused (a DELETE was already).
 """
 
 import uuid
@@ -22,19 +21,6 @@ EVIDENCE = (
     "approvals_breakglassreview", "approvals_auditanchor", "approvals_drill", "approvals_handovernote",
     "approvals_gatehold", "approvals_assetlease",
 )  # fmt: skip
-
-# Every function of the gate, whatever its arguments are.
-PINNED = r"""
-DO $$ DECLARE found regprocedure;
-BEGIN
-  FOR found IN SELECT p.oid::regprocedure FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
-               WHERE n.nspname = current_schema() AND p.proname LIKE 'approvals\_%' LOOP
-    EXECUTE format('ALTER FUNCTION %s SET search_path = pg_catalog, %I, pg_temp', found, current_schema());
-  END LOOP;
-END $$;
-"""
-LOOSE = PINNED.replace("SET search_path = pg_catalog, %I, pg_temp', found, current_schema()", "RESET search_path', found")
-
 
 def trigger(table):
     return f"{table}_no_truncate"
@@ -111,5 +97,4 @@ class Migration(migrations.Migration):
         # One way: a key is not put back into the clear.
         migrations.RunPython(seal_keys, migrations.RunPython.noop),
         migrations.RunSQL(KEPT, NOT_KEPT),
-        migrations.RunSQL(PINNED, LOOSE),
     ]

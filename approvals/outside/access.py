@@ -142,7 +142,9 @@ def agent_uses(*, access: AgentAccess, what: str, facts: dict[str, Any]) -> None
 def agent_may_propose(*, access: AgentAccess) -> None:
     """Raise QuotaError when the agent made its share of proposals in the last hour."""
     since = timezone.now() - timedelta(hours=1)
-    made = Proposal.objects.filter(requested_by=access.account, created_at__gt=since).count()
+    made = Proposal.objects.filter(
+        requested_by=access.account, created_at__gt=since, edited_by=None
+    ).count()
     if made >= access.proposals_per_hour:
         raise QuotaError(
             f"agent {access.name} made {made} proposals in the last hour; its share is "

@@ -180,9 +180,7 @@ def what_if(
     }
 
 
-def list_actions(
-    account: AbstractUser, kind: str = "", target: str = ""
-) -> list[dict[str, Any]]:
+def list_actions(account: AbstractUser, kind: str = "", target: str = "") -> list[dict[str, Any]]:
     """The catalogue: what may be proposed, on which assets, with a JSON schema of the parameters
     and their limits; optionally of one kind or for one asset alone."""
     found = selectors.action_list(kind=kind, target=target)

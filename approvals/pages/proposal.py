@@ -103,7 +103,10 @@ def blast(request: HttpRequest, pk: int) -> HttpResponse:
 @require_GET
 @login_required
 def investigation(request: HttpRequest, pk: int) -> HttpResponse:
-    """What the agent did about one occasion, also when it proposed nothing."""
+    """What the agent did about one occasion, also when it proposed nothing.
+
+    With `?again` its conclusion is drawn again from the record before it is shown.
+    """
     found = get_object_or_404(
         Investigation.objects.select_related(
             "alarm__point__asset", "alarm__rule", "proposal", "asked_by"
@@ -113,5 +116,21 @@ def investigation(request: HttpRequest, pk: int) -> HttpResponse:
     return render(
         request,
         "approvals/investigation.html",
-        {"nav": "approvals", "investigation": found, "has_record": bool(found.record)},
+        {
+            "nav": "approvals",
+            "investigation": found,
+            "has_record": bool(found.record),
+            "again": _drawn_again(found) if "again" in request.GET else None,
+        },
     )
+
+
+def _drawn_again(found: Investigation) -> dict[str, Any]:
+    """{same, differences, problem}: the conclusion drawn again from the record, asking nobody."""
+    from approvals.agent.replay import RecordError, replay
+
+    try:
+        differences = replay(found.record or {})
+    except RecordError as error:
+        return {"same": False, "differences": [], "problem": str(error)}
+    return {"same": not differences, "differences": differences[:12], "problem": ""}

@@ -101,6 +101,8 @@ def proposal_create(
     author = by.get_username() if by else AGENT
     try:
         with transaction.atomic():
+            if subject.author == "outside" and draft.edited_by is None:
+                _has_share_left(requested_by, locked=True)
             if not draft.is_drill:
                 drill_make_way(kind=kind.name, target=action.target)
             proposal.save(force_insert=True)
@@ -222,13 +224,14 @@ def proposal_request(
         raise
 
 
-def _has_share_left(user: AbstractUser) -> None:
+def _has_share_left(user: AbstractUser | None, *, locked: bool = False) -> None:
     """Raise QuotaError when an outside agent made its proposals of the hour, through whichever
-    door.
+    door. `locked`: its calls at once wait for one another until the transaction ends.
     """
     from approvals.outside.access import agent_may_propose
 
-    access = AgentAccess.objects.filter(account_id=user.pk).first()
+    found = AgentAccess.objects.filter(account_id=user.pk if user else None)
+    access = (found.select_for_update(no_key=True) if locked else found).first()
     if access is not None:
         agent_may_propose(access=access)
 

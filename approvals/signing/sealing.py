@@ -42,7 +42,9 @@ def unseal(*, sealed: str, secret: str, of: str) -> bytes:
     version, _, rest = sealed.partition(".")
     mark, _, text = rest.partition(".")
     if version != VERSION:
-        raise SealError(f"the key of {of} is sealed as {version[:8]!r}, this version reads {VERSION}")
+        raise SealError(
+            f"the key of {of} is sealed as {version[:8]!r}, this version reads {VERSION}"
+        )
     if mark != mark_of(secret):
         raise SealError(
             f"the key of {of} was sealed with the secret {mark}, this installation's is "

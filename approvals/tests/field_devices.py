@@ -200,8 +200,7 @@ class Bms(Device):
         if fault["kind"] == "lost_after":
             raise Lost
         if fault["kind"] == "accept":
-            state = "done" if fault.get("polls", 0) == 0 else "unknown"
-            self.done[headers["webhook-id"]].update(status=state, polls=fault.get("polls", 0),
+            self.done[headers["webhook-id"]].update(status="unknown", polls=fault.get("polls", 0),
                                                     end=fault.get("end", "done"))  # fmt: skip
             return 202, {"accepted": True}, {}
         if fault["kind"] in ("huge", "drip"):

@@ -6,9 +6,18 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import Group, Permission
+from django.test import Client
+from django.utils import timezone
 
-from approvals.audit import audit_verify
+from approvals.audit import audit_append, audit_verify
 from approvals.models import AuditEntry
+from approvals.signing.throttle import (
+    FROM_EVERYWHERE,
+    FROM_ONE_PLACE,
+    WITHIN,
+    login_closed_until,
+)
+from approvals.tests.conftest import PASSWORD
 from ops_platform.models import User
 from ops_platform.roles import sync_roles
 
@@ -104,3 +113,46 @@ def test_it_forgets_the_person_when_the_request_is_answered(client_as: Any, admi
 
     assert client_as(admin).get("/approvals/").status_code == 200
     assert acting_name() == "system"
+
+
+class TestGuessing:
+    """At both log-in pages; the name is closed, not the whole door."""
+
+    def guess(self, name: str, password: str = "guess", address: str = "10.0.0.9") -> Any:
+        form = {"username": name, "password": password}
+        return Client(REMOTE_ADDR=address).post("/login/", form)
+
+    def test_it_closes_a_name_that_is_guessed_at_and_says_until_when(self, operator: Any) -> None:
+        for _ in range(FROM_ONE_PLACE):
+            assert b"correct username and password" in self.guess("operator").content
+        for _ in range(3):
+            said = self.guess("operator", PASSWORD)
+            assert said.status_code == 200 and b"next try is possible at" in said.content
+        console = Client(REMOTE_ADDR="10.0.0.9")
+        form = {"username": "operator", "password": PASSWORD, "next": "/admin/"}
+        assert console.post("/admin/login/", form).status_code == 200
+        counts = {name: len(told(name)) for name in ("login.failed", "login.throttled")}
+        assert counts == {"login.failed": FROM_ONE_PLACE, "login.throttled": 4}
+        assert self.guess("operator", PASSWORD, "10.0.0.10").status_code == 302, "from elsewhere"
+
+    def test_it_opens_again_and_counts_from_the_last_success(
+        self, operator: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for _ in range(2):
+            for _ in range(FROM_ONE_PLACE - 1):
+                self.guess("operator")
+            assert self.guess("operator", PASSWORD).status_code == 302
+        for _ in range(FROM_ONE_PLACE):
+            self.guess("operator")
+        assert self.guess("operator", PASSWORD).status_code == 200
+        later = timezone.now() + WITHIN
+        monkeypatch.setattr("approvals.signing.throttle.timezone.now", lambda: later)
+        assert login_closed_until(name="operator", address="10.0.0.9") is None
+
+    def test_it_closes_a_name_that_is_guessed_at_from_many_places(self, operator: Any) -> None:
+        for n in range(FROM_EVERYWHERE):
+            payload = {"address": f"10.0.{n}.1"}
+            audit_append(event="login.failed", actor="operator", payload=payload)
+        assert login_closed_until(name="operator", address="10.1.1.1") is not None
+        assert login_closed_until(name="supervisor", address="10.1.1.1") is None
+        assert login_closed_until(name="a\x00b", address="") is None

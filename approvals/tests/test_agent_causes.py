@@ -129,10 +129,10 @@ def test_a_fault_that_explains_it_speaks_against_the_instrument() -> None:
 
 def test_an_instruments_fault_leaves_the_plant_alone() -> None:
     causes = hypotheses(facts("rack-2-03", "inlet_c", {"rack-2-03.inlet_c": 28.0}))
-    assert fit_of("shed_rack_load", "rack-2-03", causes) == (0.0, "")
+    assert fit_of("shed_rack_load", "rack-2-03", causes) == (0.0, None)
     fit, against = fit_of("open_work_order", "rack-2-03", causes)
     assert fit > 0.5
-    assert "sensor" in against
+    assert against is not None and "sensor" in against.text
 
 
 @given(

@@ -6,10 +6,12 @@ from collections import Counter
 from typing import Any
 
 import pytest
+from django.test import Client
 
 from approvals.audit import audit_verify
-from approvals.models import Decision, Execution
-from approvals.tests.attack_kit import HIGH, SignIn, approve, at_once, path_of, post
+from approvals.models import Decision, Execution, Proposal
+from approvals.outside.access import agent_issue
+from approvals.tests.attack_kit import HIGH, Answer, SignIn, approve, at_once, path_of, post
 from approvals.tests.conftest import MakeProposal
 
 
@@ -76,3 +78,16 @@ class TestAtOnce:
         answers = at_once(*(lambda c=c: approve(c, proposal) for c in clients))
         assert {a.status for a in answers} == {403}
         assert not Decision.objects.exists() and not Execution.objects.exists()
+
+    def test_it_gives_an_agent_its_share_and_no_more(self, set_values: Any) -> None:
+        set_values({})
+        token = agent_issue(name="scout", proposals_per_hour=2).token
+        wish = {"kind": "set_fan_speed", "params": {"fan_speed_pct": 85.0}, "rationale": "hot"}
+
+        def ask(tag: str) -> Answer:
+            client = Client(headers={"Authorization": f"Bearer {token}"})
+            return post(client, "proposals/", {**wish, "target": tag})
+
+        answers = at_once(*(lambda tag=f"crac-{n}": ask(tag) for n in (1, 2, 3, 4)))
+        assert Counter(a.status for a in answers) == {201: 2, 429: 2}
+        assert Proposal.objects.count() == 2

@@ -14,7 +14,6 @@ from approvals.catalogue import KINDS
 from approvals.chat_tool import _completed, _target, match, run
 from approvals.chat_wish import PATTERNS
 from approvals.models import Decision, Proposal
-from approvals.services.proposals import action_validate
 from approvals.tests.catalogue_kit import EXAMPLES, store_values
 from approvals.tests.conftest import CRAC_2_DOWN, SetValues
 from approvals.tests.test_agent import procedures  # noqa: F401 - fixture
@@ -83,7 +82,7 @@ SENTENCES = (
 @pytest.mark.django_db
 @pytest.mark.usefixtures("procedures")
 def test_it_reads_a_wish_for_every_action_of_the_catalogue(demo_facility: None) -> None:
-    """And fills in what follows from the catalogue, so that it would be taken."""
+    """And fills in what follows from the catalogue: then it is one of the examples that are taken."""
     store_values({})
     kinds = {kind.name for kind in KINDS.values() if not kind.is_internal}
     assert {kind for kind, *_ in EXAMPLES} == kinds == {p.kind for p in PATTERNS}
@@ -94,7 +93,6 @@ def test_it_reads_a_wish_for_every_action_of_the_catalogue(demo_facility: None) 
         assert found == target, said
         made = _completed(kind, {**wish, "target": found}, wish["tags"])
         assert made == params, said
-        assert action_validate(kind=kind, target=found, params=made)[0].target == target
 
 
 @pytest.mark.django_db

@@ -55,7 +55,13 @@ ALL = ("modbus", "redfish", "webhook")
             for name in ALL
         ),
         # A refusal of a repeat says nothing of the try before it.
-        ("webhook", [{"kind": "lost_after"}, {"kind": "status", "status": 409}], "", False, 1),
+        (
+            "webhook",
+            [{"kind": "lost_after"}, {"kind": "status", "status": 409}],
+            "refused .* 409.* earlier try .* may have been applied",
+            True,
+            1,
+        ),
         (
             "webhook",
             [{"kind": "lost_before"}, {"kind": "status", "status": 403}],
@@ -207,7 +213,7 @@ def test_it_stops_waiting_for_a_task_and_does_not_claim_to_know(field: Field) ->
     driver = made("redfish", field)
     field.faults("redfish", {"kind": "task", "polls": 99})
     driver.asked_to_stop = lambda: "the gate is held"
-    with pytest.raises(DriverError, match="TaskMonitors/1; the gate is held") as failed:
+    with pytest.raises(DriverError, match="TaskMonitors/1 and the gate is held") as failed:
         driver.write(ORDER)
     assert failed.value.maybe_applied
     assert driver.look(ORDER).applied is False
@@ -215,10 +221,11 @@ def test_it_stops_waiting_for_a_task_and_does_not_claim_to_know(field: Field) ->
 
 def test_it_gives_up_on_a_task_in_its_time(field: Field) -> None:
     driver = made("redfish", field, task_s=0.5)
-    field.faults("redfish", {"kind": "task", "polls": 99}, {"kind": "task", "polls": 99})
+    field.faults("redfish", {"kind": "task", "polls": 99})
     with pytest.raises(DriverError, match=r"still works on .* after 0.5 s") as failed:
         driver.write(ORDER)
     assert failed.value.maybe_applied
+    assert len(field.ask(do="look", of="redfish", name="tasks")) == 1, "not ordered again meanwhile"
 
 
 @pytest.mark.parametrize("name", ["redfish", "webhook"])
@@ -243,7 +250,7 @@ def test_it_speaks_to_a_certificate_that_it_can_verify_only(name: str, field: Fi
     if name == "redfish":
         assert field.ask(do="look", of="redfish", name="sessions") == 0, "no password was sent"
     driver = made(name, field, url=url, ca_file="/nowhere.pem")
-    with pytest.raises(DriverError, match="no usable ca_file /nowhere.pem"):
+    with pytest.raises(DriverError, match=r"no usable ca_file /nowhere\.pem"):
         driver.write(ORDER)
     assert made(name, field, url=url, ca_file=field.at["ca_file"]).write(ORDER).value == 85.0
     assert len(field.log(name)) == 1
@@ -266,7 +273,7 @@ class TestStatusRequest:
         [
             ({"kind": "lost_after"}, True, "done"),
             ({"kind": "lost_before"}, False, "never received"),
-            ({"kind": "accept", "polls": 99}, None, "unknown"),
+            ({"kind": "accept", "polls": 5}, None, "unknown"),
             ({"kind": "accept", "polls": 0, "end": "failed"}, False, "failed"),
         ],
     )
@@ -277,16 +284,11 @@ class TestStatusRequest:
         monkeypatch.setattr("approvals.drivers.http.ATTEMPTS", 1)
         driver = made("webhook", field)
         field.faults("webhook", fault)
-        if fault["kind"] == "accept" and "end" in fault:
+        if fault["kind"] == "accept":
             driver.asked_to_stop = lambda: "stop"  # it does not wait for the end
-            field.ask(do="set", of="webhook", name="has_status", value=True)
         with pytest.raises(DriverError) as failed:
             driver.write(ORDER)
         assert failed.value.maybe_applied
-        if fault.get("end") == "failed":
-            driver.asked_to_stop = lambda: ""
-            with pytest.raises(AssertionError):
-                assert driver.look(ORDER).applied is True
         seen = driver.look(ORDER)
         assert (seen.applied, words in seen.detail) == (applied, True), seen.detail
 
@@ -353,7 +355,7 @@ class TestRedfish:
         with pytest.raises(DriverError, match="none of 1 that the binding has parameters for"):
             driver.plan(order._replace(value=0.0))
         point["action"] = "#ComputerSystem.SetDefaultBootOrder"
-        with pytest.raises(DriverError, match="has no action #ComputerSystem.SetDefaultBoot"):
+        with pytest.raises(DriverError, match=r"has no action #ComputerSystem\.SetDefaultBoot"):
             driver.write(order)
         assert field.log("redfish") == []
 

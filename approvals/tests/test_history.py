@@ -154,3 +154,60 @@ def test_it_filters_the_audit_trail_by_time_and_text_and_links_objects(
     tomorrow = timezone.now().replace(year=2099).strftime("%Y-%m-%dT%H:%M")
     assert "No entry matches" in client.get(f"/audit/?since={tomorrow}").content.decode()
     assert "Newest entry" in html
+
+
+API = "/api/v1/proposals/search"
+FILE = "/api/v1/proposals/export"
+
+
+@pytest.mark.django_db
+class TestRest:
+    @pytest.mark.parametrize(
+        ("query", "found"),
+        [
+            ({}, ["mine", "rejected"]),
+            ({"q": "contractors"}, ["rejected"]),
+            ({"person": "supervisor", "state": "ended"}, ["rejected"]),
+            ({"kind": "set_fan_speed", "risk": "low"}, ["mine"]),
+            ({"since": "2020-01-01", "until": "2020-12-31"}, []),
+        ],
+    )
+    def test_it_finds_what_the_page_finds(
+        self, two: Any, client_as: SignIn, viewer: Any, query: dict[str, str], found: list[str]
+    ) -> None:
+        pks = dict(zip(("rejected", "mine"), (one.pk for one in two), strict=True))
+        client = client_as(viewer)
+        body = client.get(API, query).json()
+        assert [row["id"] for row in body["results"]] == [pks[name] for name in found]
+        assert body["count"] == len(found)
+        assert client.get(FILE, {**query, "as": "json"}).json() == body["results"]
+        rows = list(csv.DictReader(io.StringIO(client.get(FILE, query).content.decode())))
+        assert [int(row["id"]) for row in rows] == [pks[name] for name in found]
+
+    def test_it_gives_pages_and_a_fixed_number_of_queries(
+        self, two: Any, client_as: SignIn, viewer: Any, django_assert_max_num_queries: Any
+    ) -> None:
+        client = client_as(viewer)
+        with django_assert_max_num_queries(6):
+            body = client.get(API).json()
+        assert (body["next"], body["previous"]) == (None, None)
+        assert client.get(API, {"page": 2}).status_code == 404
+        answer = client.get(FILE)
+        assert answer["Content-Disposition"] == 'attachment; filename="proposals.csv"'
+        assert answer["X-Cut"] == "false"
+        assert "'=HYPERLINK" in answer.content.decode(), "no formula for a spreadsheet"
+
+    @pytest.mark.parametrize(
+        "query", [{"state": "floating"}, {"risk": "x"}, {"since": "31.12."}, {"q": "x" * 300}]
+    )
+    def test_it_refuses_what_it_does_not_understand(
+        self, client_as: SignIn, viewer: Any, query: dict[str, str]
+    ) -> None:
+        for path in (API, FILE):
+            answer = client_as(viewer).get(path, query)
+            assert answer.status_code == 400 and {"code", "detail"} <= set(answer.json())
+        assert client_as(viewer).get(FILE, {"as": "xls"}).status_code == 400
+
+    def test_it_is_for_people_who_are_signed_in(self, db: None) -> None:
+        for path in (API, FILE):
+            assert Client().get(path).status_code in (401, 403)

@@ -20,6 +20,7 @@ from django.utils import timezone
 from mcp.client.client import Client
 from mcp.client.streamable_http import streamable_http_client
 
+from approvals.catalogue import KINDS
 from approvals.models import AgentAccess, AuditEntry, Execution, Proposal, ProposalState
 from approvals.outside.access import agent_issue, agent_of, agent_revoke
 from approvals.outside.door import McpDoor
@@ -152,6 +153,36 @@ async def test_it_limits_how_much_people_have_to_read(token: str) -> None:
         more = await client.call_tool("propose_action", {**WISH, "target": "crac-3"})
     assert "1 proposals in the last hour" in said(more)
     assert await Proposal.objects.acount() == 1
+
+
+@pytest.mark.django_db
+def test_it_limits_proposals_through_either_door(set_values: SetValues) -> None:
+    set_values({})
+    issued = agent_issue(name="planner", proposals_per_hour=1)
+    client = Browser(headers={"Authorization": f"Bearer {issued.token}"})
+    answers = [
+        client.post(
+            "/api/v1/proposals/",
+            json.dumps({**WISH, "target": tag}),
+            content_type="application/json",
+        )
+        for tag in ("crac-1", "crac-3")
+    ]
+    assert [a.status_code for a in answers] == [201, 429]
+    assert answers[1].json()["code"] == "quota"
+    assert Proposal.objects.count() == 1
+
+
+async def test_it_offers_the_kinds_of_the_catalogue_by_schema(token: str) -> None:
+    async with connected(token) as client:
+        tools = {tool.name: tool for tool in (await client.list_tools()).tools}
+        some = answer(await client.call_tool("list_actions", {"target": "crac-1"}))
+    kinds = tools["propose_action"].input_schema["properties"]["kind"]["enum"]
+    assert set(kinds) == {kind.name for kind in KINDS.values() if not kind.is_internal}
+    assert {one["name"] for one in some} <= set(kinds)
+    assert all([t["tag"] for t in one["targets"]] == ["crac-1"] for one in some)
+    [fan] = [one for one in some if one["name"] == "set_fan_speed"]
+    assert fan["targets"][0]["schema"]["properties"]["fan_speed_pct"]["maximum"] == 100
 
 
 async def test_it_limits_calls_and_says_for_how_long(token: str, monkeypatch: Any) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -13,9 +14,15 @@ from django.test import Client
 from django.utils import timezone
 
 from approvals.models import ChangeWindow, Decision, Proposal
+from approvals.policy.check import document_problems
+from approvals.policy.clock import Span
+from approvals.policy.compare import rule_words, weakens
 from approvals.policy.default import DOCUMENT
-from approvals.policy.requirement import role_of
-from approvals.policy.simulate import policy_simulate
+from approvals.policy.document import policy_of
+from approvals.policy.evaluate import freeze_overtakes, subject_of_proposal
+from approvals.policy.requirement import Requirement, role_of
+from approvals.policy.simulate import _Past, policy_simulate
+from approvals.policy.windows import Window
 from approvals.tests.conftest import MakeProposal, SetValues
 
 pytestmark = pytest.mark.django_db
@@ -199,3 +206,64 @@ class TestSimulation:
             content_type="application/json",
         )
         assert bad.json()["code"] == "invalid_policy"
+
+
+class TestFreezeUnderWay:
+    def freeze(self, by: Any, **match: Any) -> ChangeWindow:
+        now = timezone.now()
+        return ChangeWindow.objects.create(
+            name="Quarter end", kind="freeze", starts_at=now - timedelta(minutes=1),
+            ends_at=now + timedelta(hours=3), match=match, reason="books", made_by=by, made_at=now,
+        )  # fmt: skip
+
+    def test_it_holds_what_has_begun_unless_signed_and_present_policy_let_it_finish(
+        self, make_proposal: MakeProposal, supervisor: Any, ask_for: Any
+    ) -> None:
+        shipped = make_proposal()
+        now = timezone.now()
+        assert freeze_overtakes(proposal=shipped, at=now) is None, "nothing is frozen"
+        self.freeze(supervisor)
+        held = freeze_overtakes(proposal=shipped, at=now)
+        assert held is not None and "Quarter end" in held.sentence and held.until is not None
+        ask_for(on_freeze="finish")
+        assert freeze_overtakes(proposal=shipped, at=now) is not None, "signed as: hold"
+        finishing = make_proposal("set_fan_speed", "crac-1", {"fan_speed_pct": 85.0})
+        assert finishing.requirement["on_freeze"] == "finish"
+        assert freeze_overtakes(proposal=finishing, at=now) is None
+        ask_for(on_freeze="hold")
+        assert freeze_overtakes(proposal=finishing, at=now) is not None, "the policy of now: hold"
+
+    def test_it_holds_only_what_the_freeze_covers(
+        self, make_proposal: MakeProposal, supervisor: Any
+    ) -> None:
+        self.freeze(supervisor, kinds=["set_fan_speed"])
+        assert freeze_overtakes(proposal=make_proposal(), at=timezone.now()) is None
+
+    def test_it_calls_finishing_weaker_and_says_it_in_words(self, demo_facility: None) -> None:
+        doc = copy.deepcopy(DOCUMENT)
+        doc["rules"][1]["require"]["on_freeze"] = "finish"
+        assert not document_problems(doc, now=timezone.now())
+        old, new = policy_of(DOCUMENT, 1), policy_of(doc, 2)
+        assert {w.what for w in weakens(old, new, timezone.now())} == {"on freeze hold → finish"}
+        assert weakens(new, old, timezone.now()) == []
+        assert "goes on when a freeze begins under way" in rule_words(doc["rules"][1])
+        doc["rules"][1]["require"]["on_freeze"] = "pray"
+        assert document_problems(doc, now=timezone.now())[0].is_error
+
+    def test_it_simulates_what_a_freeze_would_have_held(
+        self, make_proposal: MakeProposal, supervisor: Any
+    ) -> None:
+        proposal = make_proposal()
+        row = self.freeze(supervisor)
+        start = row.starts_at
+        past = _Past(windows=[replace(Window.of(row), made_at=start)], executed=[])
+        subject = subject_of_proposal(proposal)
+        during = Span(start - timedelta(minutes=1), start + timedelta(minutes=1))
+        after = Span(start + timedelta(minutes=1), start + timedelta(minutes=2))
+        hold, finish = Requirement(), Requirement(on_freeze="finish")
+        [sentence] = past.overtaken(hold, subject, during)
+        assert "“Quarter end” began at" in sentence and "would have waited" in sentence
+        assert past.overtaken(finish, subject, during) == []
+        assert past.overtaken(hold, subject, after) == [], (
+            "it stood already: it was not let through"
+        )

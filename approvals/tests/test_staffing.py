@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
-from approvals.models import Proposal
+from approvals.chat_tool import _lacking
 from approvals.policy.document import BreakGlassTerms
 from approvals.policy.requirement import Requirement
 from approvals.policy.staffing import second_person_holds, shortages
+from approvals.tests.conftest import MakeProposal
+from approvals.tests.test_agent import procedures  # noqa: F401 - fixture
 from ops_platform.management.commands.prepare import FIRST_PEOPLE
 
 pytestmark = pytest.mark.django_db
@@ -66,10 +68,8 @@ def test_it_says_what_to_do(person: Any) -> None:
 
 
 def test_it_warns_in_the_preview_and_in_the_answer_of_the_chat(
-    set_values: Any, client_as: Any, person: Any
+    make_proposal: MakeProposal, client_as: Any, person: Any
 ) -> None:
-    from approvals.chat_tool import match, run
-
     olga = person("operator", "olga")
     asked = {"kind": "shed_rack_load", "target": "rack-1-03", "params": {"load_cap_pct": 70}}
     answer = client_as(olga).post(
@@ -78,7 +78,29 @@ def test_it_warns_in_the_preview_and_in_the_answer_of_the_chat(
     assert answer.status_code == 200
     [sentence] = answer.json()["warnings"]
     assert "nobody is left to sign it" in sentence
-    wish = match("propose load cap of rack-1-03 at 70 %")
-    assert wish is not None
-    assert "But nobody is left to sign it" in run(olga, wish)["text"]
-    assert Proposal.objects.get().requested_by == olga
+    made = make_proposal("shed_rack_load", "rack-1-03", {"load_cap_pct": 70.0}, requested_by=olga)
+    assert "But nobody is left to sign it" in _lacking(made, olga)
+    person("supervisor", "sam")
+    person("operator", "otto")
+    assert _lacking(made, olga) == ""
+
+
+@pytest.mark.usefixtures("procedures")
+def test_it_refuses_a_procedure_that_would_stop_half_way(
+    demo_facility: None, person: Any, operator: Any, supervisor: Any
+) -> None:
+    """One signs, another confirms the hold: with one person besides who asks nobody is left."""
+    from approvals.catalogue import Action
+    from approvals.errors import ConflictError
+    from approvals.services.proposals import refuse_unstaffed
+    from approvals.tests.catalogue_kit import Site
+
+    situation = Site().situation(procedures=True)
+    found = next(p for p in situation.procedures if p.document == "mop-crac-04")
+    params = {"document": found.document, "revision": found.revision}
+    action = Action("run_procedure", found.assets[0], params)
+    with pytest.raises(ConflictError, match="nobody would be left to confirm step") as refused:
+        refuse_unstaffed(action, situation, without=[operator.pk])
+    assert refused.value.code == "nobody_left" and "supervisor" in refused.value.detail
+    person("operator", "operator-2")
+    refuse_unstaffed(action, situation, without=[operator.pk])

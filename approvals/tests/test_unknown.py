@@ -17,6 +17,7 @@ from approvals.tasks import execute_orphans, reconcile_unknown
 from approvals.tests.conftest import PlantProcess, SetValues
 from approvals.tests.execution_kit import FAN, events, fans, keys, made, signed
 from approvals.tests.test_driver import LossyWire
+from facilities.models import LatestReading
 
 pytestmark = pytest.mark.django_db
 
@@ -147,6 +148,22 @@ def test_it_does_not_take_a_reading_from_before_the_write_for_an_answer(
     assert execution.reconcile(proposal_id=proposal.pk) == ""
     proposal.refresh_from_db()
     assert proposal.state == "unknown"
+
+
+def test_it_does_not_believe_a_source_whose_clock_is_ahead(
+    unknown: tuple[Proposal, LossyWire],
+) -> None:
+    """It reads 70 and says that this was long after the write; it arrived before."""
+    proposal, _ = unknown
+    now = timezone.now()
+    LatestReading.objects.filter(point__tag=FAN.format(1)).update(
+        ts=now + timedelta(seconds=200), received_at=now - timedelta(minutes=1), value=70.0
+    )
+    assert execution.reconcile(proposal_id=proposal.pk) == ""
+    LatestReading.objects.filter(point__tag=FAN.format(1)).update(
+        received_at=now + timedelta(seconds=reconciling.SETTLE_S + 5)
+    )
+    assert execution.reconcile(proposal_id=proposal.pk) == Outcome.FAILED
 
 
 def test_it_tells_people_once_when_it_stays_unknown(

@@ -15,7 +15,7 @@ from rag.retrieval.search import SearchResult
 
 # Set together with the weights, on the tune halves: the least at which nine of ten questions that
 # the documents do not answer are declined.
-ANSWERABLE = 0.45
+ANSWERABLE = 0.5
 # From here on the closest text is shown below the statement that the documents do not answer.
 NEAR = 0.15
 

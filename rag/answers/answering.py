@@ -18,9 +18,10 @@ from rag.answers import capability
 from rag.answers.citations import NOT_IN_DOCUMENTS, Citations, Event, answer_event
 from rag.answers.compose import compose
 from rag.answers.evidence import Evidence, gather
-from rag.answers.followup import standalone
 from rag.answers.live_facts import LiveFacts
 from rag.answers.prompt import messages
+from rag.answers.rewriting import written_out
+from rag.chat import model_tools
 from rag.chat import tools as chat_tools
 from rag.llm import llm_client
 from rag.retrieval.search import SearchResult
@@ -103,13 +104,14 @@ async def answer_events(
     generating.
     """
     run = _Run()
-    follow_up = standalone(question, history)
+    strong = await sync_to_async(capability.is_strong)()
+    follow_up = await sync_to_async(written_out)(question, history, strong=strong)
     run.asked_as = follow_up.text if follow_up.text != question else ""
     asked = follow_up.text
     facts: LiveFacts | None = None
     for_tools = asked if follow_up.is_users_own else question
     # Without a user (the system asks for itself) there is nobody whose rights a tool could use.
-    chosen = await sync_to_async(chat_tools.find)(for_tools) if user is not None else None
+    chosen = await sync_to_async(_tool_for)(for_tools) if user is not None else None
     if chosen:
         tool, arguments = chosen
         combines = await sync_to_async(tool.combines)(for_tools)
@@ -138,11 +140,10 @@ async def answer_events(
         with_live=not run.tools,
     )
     run.lap("retrieval")
-    draft, degraded, strong = "", "", False
+    draft, degraded = "", ""
     if _wants_draft(evidence):
         count = len(evidence.prompt_hits)
         yield {"type": "status", "text": f"Reading {count} passage{'' if count == 1 else 's'}"}
-        strong = await sync_to_async(capability.is_strong)()
         drafted = _drafted(asked, evidence, run, strong=strong)
         try:
             async for event in drafted:
@@ -158,6 +159,14 @@ async def answer_events(
         question=asked, evidence=evidence, draft=draft, degraded=degraded, strong=strong
     )
     yield run.finish(_with_tool_text(event, run.tools))
+
+
+def _tool_for(question: str) -> tuple[chat_tools.ChatTool, chat_tools.Arguments] | None:
+    """The tool that the user's words ask for by the rules, else by a strong model's choice."""
+    found = chat_tools.find(question)
+    if found is not None or not capability.calls_tools():
+        return found
+    return model_tools.choose(question)
 
 
 def _wants_draft(evidence: Evidence) -> bool:

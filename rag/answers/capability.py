@@ -7,8 +7,10 @@ checked; only what leads the answer differs.
 """
 
 import hashlib
+import json
 import logging
 import re
+from typing import Any
 
 from celery.exceptions import OperationalError
 from django.conf import settings
@@ -36,6 +38,24 @@ _PROBES = (
     ("Which company built the pump?", NOTHING.pattern, r"banana|\[\d\]"),
 )
 
+_PROBE_TOOL: dict[str, Any] = {
+    "type": "function",
+    "function": {
+        "name": "room_temperature",
+        "description": "The temperature of a room as measured now.",
+        "parameters": {
+            "type": "object",
+            "properties": {"room": {"type": "string", "enum": ["attic", "cellar"]}},
+            "required": ["room"],
+            "additionalProperties": False,
+        },
+    },
+}
+_TOOL_PROBES: tuple[tuple[str, dict[str, str] | None], ...] = (
+    ("How warm is it in the cellar right now?", {"room": "cellar"}),
+    ("What does the manual say about cleaning the pump's filter?", None),
+)
+
 
 def is_strong() -> bool:
     """Whether the configured model follows the rules; unknown counts as not, and is measured by a
@@ -43,14 +63,34 @@ def is_strong() -> bool:
     if settings.LLM_ANSWERS != "auto":
         return bool(settings.LLM_ANSWERS == "write")
     known = cache.get(_key())
-    if known is None and cache.add(f"{_key()}:measuring", 1, MEASURING_S):
+    if known is None:
+        _queue_measurement()
+    return bool(known)
+
+
+def calls_tools() -> bool:
+    """Whether the configured model may choose reading tools: it is strong and, as measured, calls
+    the right one and none where none fits. Unmeasured it is trusted only where `OPS_LLM_ANSWERS`
+    says that it writes."""
+    if not is_strong():
+        return False
+    known = cache.get(_tools_key())
+    return settings.LLM_ANSWERS == "write" if known is None else bool(known)
+
+
+def note_no_tools() -> None:
+    """Remember that the server refuses tools, for as long as a measurement is kept."""
+    cache.set(_tools_key(), False, KEPT_S)
+
+
+def _queue_measurement() -> None:
+    if cache.add(f"{_key()}:measuring", 1, MEASURING_S):
         from rag.tasks import measure_language_model
 
         try:
             measure_language_model.delay()
         except OperationalError as error:
             logger.warning("cannot queue the measurement of the language model: %s", error)
-    return bool(known)
 
 
 def measure() -> bool:
@@ -65,7 +105,31 @@ def measure() -> bool:
         return False
     cache.set(_key(), passed, KEPT_S)
     logger.info("language model %s: %s", model_name(), "writes" if passed else "is quoted around")
+    if passed:
+        cache.set(_tools_key(), measure_tools(), KEPT_S)
     return passed
+
+
+def measure_tools() -> bool:
+    """Whether the model calls the tool that is meant, with the right argument, and none for a
+    question that none answers. Two requests."""
+    from kvserve.client import LLMRefused, LLMUnavailable
+
+    try:
+        for question, wanted in _TOOL_PROBES:
+            messages = [
+                {"role": "system", "content": "Call the tool only if it answers the question."},
+                {"role": "user", "content": question},
+            ]
+            calls = llm_client().call_tools(messages, tools=[_PROBE_TOOL], max_tokens=80)
+            if [call.name for call in calls] != ([_PROBE_TOOL["function"]["name"]] * bool(wanted)):
+                return False
+            if calls and json.loads(calls[0].arguments) != wanted:
+                return False
+    except (LLMUnavailable, LLMRefused, ValueError) as error:
+        logger.warning("the language model is not offered tools: %s", error)
+        return False
+    return True
 
 
 def model_name() -> str:
@@ -89,6 +153,10 @@ def _passes(question: str, wanted: str, unwanted: str) -> bool:
     )
     found = re.search(wanted, answer.text, re.IGNORECASE | re.DOTALL)
     return bool(found) and not re.search(unwanted, answer.text, re.IGNORECASE)
+
+
+def _tools_key() -> str:
+    return f"{_key()}:tools"
 
 
 def _key() -> str:

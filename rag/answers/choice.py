@@ -12,7 +12,7 @@ from rag.answers.extraction import Piece
 from rag.answers.weights import Passages, weights
 
 # Passages are quoted until one of them answers with this probability; chosen on the tune halves.
-SURE = 0.85
+SURE = 0.9
 MAX_QUOTED = 3
 
 

@@ -25,8 +25,6 @@ from rag.retrieval.search import Hit
 
 # Words around the best piece of a passage that is no procedure's step.
 WINDOW_WORDS = 110
-# The same of a further passage.
-FURTHER_WORDS = 80
 # Another procedure is named when its best piece scores this share of the best one.
 CANDIDATE_SHARE = 0.8
 MAX_CANDIDATES = 3
@@ -223,7 +221,7 @@ class _Answer:
             return
         for piece in self._chosen():
             step = piece.hit.step is not None
-            text = piece.hit.text if step else window(piece, max_words=FURTHER_WORDS)
+            text = piece.hit.text if step else window(piece, max_words=WINDOW_WORDS)
             self._quote(piece.hit, text)
 
     def _chosen(self) -> list[Piece]:

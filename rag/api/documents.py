@@ -13,10 +13,11 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from rag.access import Reader, readable
+from rag.access import Reader, collections_of, readable
 from rag.api.knowledge_serializers import (
     DocumentDetailSerializer,
     ImportJobSerializer,
+    MoveSerializer,
     ReasonSerializer,
     UnchangedSerializer,
     UploadResultSerializer,
@@ -25,6 +26,7 @@ from rag.api.knowledge_serializers import (
 from rag.api.serializers import DocumentSerializer, ErrorSerializer
 from rag.intake.lifecycle import (
     LifecycleRefused,
+    document_move,
     document_restore,
     document_withdraw,
     revision_put_in_force,
@@ -176,14 +178,15 @@ class _Decision(APIView):
     """What a supervisor decides about a document, with a reason."""
 
     permission_classes = [IsAuthenticated, MayChangeDocuments]
+    body: type[ReasonSerializer] = ReasonSerializer
 
     def decided(self, request: Request, slug: str, decide: Any) -> Response:
         """Run the service; the document as it is then, 409 where it makes no sense."""
-        body = ReasonSerializer(data=request.data)
+        body = self.body(data=request.data)
         body.is_valid(raise_exception=True)
         document = document_of(request, slug)
         try:
-            decide(document, body.validated_data["reason"])
+            decide(document, **body.validated_data)
         except LifecycleRefused as error:
             return refusal(status.HTTP_409_CONFLICT, "refused", str(error))
         return _detail(request, slug)
@@ -224,6 +227,30 @@ class RestoreView(_Decision):
                 document=document, user=request.user, reason=reason
             ),
         )
+
+
+class MoveView(_Decision):
+    """Put a document on another shelf."""
+
+    body = MoveSerializer
+
+    @extend_schema(
+        operation_id="knowledge_document_move", request=MoveSerializer, responses=_DECIDED
+    )
+    def post(self, request: Request, slug: str) -> Response:
+        """Move the document; who may read the other collection reads it from now on. Needs a
+        reason. 404 for a collection that you may not read."""
+
+        def decide(document: Document, reason: str, collection: str) -> None:
+            shelves = collections_of(Reader.of(request.user))
+            document_move(
+                document=document,
+                collection=get_object_or_404(shelves, slug=collection),
+                user=request.user,
+                reason=reason,
+            )
+
+        return self.decided(request, slug, decide)
 
 
 class PutInForceView(_Decision):

@@ -100,6 +100,12 @@ class ReasonSerializer(serializers.Serializer[Any]):
     reason = serializers.CharField(max_length=400, allow_blank=True, default="")
 
 
+class MoveSerializer(ReasonSerializer):
+    """Where a document is to stand, and why."""
+
+    collection = serializers.SlugField(max_length=80, help_text="slug of a collection you may read")
+
+
 class RevisionSerializer(serializers.ModelSerializer[Revision]):
     """One state of a document."""
 

@@ -18,7 +18,6 @@ from rag.chat.tools import Arguments, ChatTool, registered
 from rag.llm import llm_client
 
 if TYPE_CHECKING:
-    from facilities.selectors import Inventory
     from kvserve.client import ToolCall
 
 logger = logging.getLogger(__name__)
@@ -50,7 +49,7 @@ def choose(question: str) -> tuple[ChatTool, Arguments] | None:
     readers = {tool.name: tool for tool in registered() if tool.score is not None}
     try:
         calls = llm_client().call_tools(
-            _messages(question, asked.inventory),
+            _messages(asked),
             tools=[definition(tool) for tool in readers.values()],
             max_tokens=MAX_TOKENS,
         )
@@ -80,7 +79,7 @@ def may_be_meant(asked: Asked) -> bool:
 
 
 def definition(tool: ChatTool) -> dict[str, Any]:
-    """A reading tool in OpenAI's form. Everything that is offered is required."""
+    """A reading tool in OpenAI's form."""
     offered = {
         name: schema
         for name, schema in tool.schema.get("properties", {}).items()
@@ -89,11 +88,14 @@ def definition(tool: ChatTool) -> dict[str, Any]:
     parameters = {
         "type": "object",
         "properties": offered,
-        "required": sorted(offered),
+        "required": [name for name in tool.schema.get("required", ()) if name in offered],
         "additionalProperties": False,
     }
-    described = {"name": tool.name, "description": tool.description, "parameters": parameters}
-    return {"type": "function", "function": described}
+    purpose = tool.purpose or tool.description
+    return {
+        "type": "function",
+        "function": {"name": tool.name, "description": purpose, "parameters": parameters},
+    }
 
 
 def checked(tool: ChatTool, call: "ToolCall", asked: Asked) -> Arguments | None:
@@ -128,33 +130,42 @@ def checked(tool: ChatTool, call: "ToolCall", asked: Asked) -> Arguments | None:
 
 
 def _is_spoken_of(arguments: Mapping[str, Any], offered: Mapping[str, Any], asked: Asked) -> bool:
-    """Whether every free text of the arguments is a name that the question speaks of, or a text
-    of the question itself, and every number is one of the question's."""
+    """Whether every text of the arguments is a choice of the schema, a name of the inventory that the
+    question speaks of, or the question's own, and every number one of the question's."""
     said = asked.text.casefold()
     numbers = {float(found) for found in re.findall(r"-?\d+(?:\.\d+)?", said)}
     for name, value in arguments.items():
-        if name in NOT_OFFERED or "enum" in offered[name]:
+        if name in NOT_OFFERED:
             continue
+        choices = _choices(offered[name])
         for leaf in _leaves(value):
+            if leaf in choices:
+                continue
             if isinstance(leaf, str):
-                known = name != "about" and _is_known(leaf, offered[name], asked)
-                if leaf.casefold() not in said and not known:
+                if not (_is_known(leaf, asked) or (name == "about" and leaf.casefold() in said)):
                     return False
-            elif not isinstance(leaf, bool) and float(leaf) not in numbers:
+            elif float(leaf) not in numbers:
                 return False
     return True
 
 
-def _is_known(name: str, schema: Mapping[str, Any], asked: Asked) -> bool:
-    """Whether a name is of a choice, or equipment, a kind or a quantity that the question means."""
-    if name in json.dumps(schema) and '"enum"' in json.dumps(schema):
-        return True
-    asset = asked.inventory.assets.get(name)
-    stems = words.stems(asked.text)
+def _is_known(name: str, asked: Asked) -> bool:
+    """Whether a name is a kind or a quantity of the inventory, or equipment that is meant."""
+    inventory = asked.inventory
+    asset = inventory.assets.get(name)
+    if asset is not None and asked.mentions.assets:
+        return name in asked.mentions.tags
     if asset is not None:
         own = words.stems(f"{asset.kind} {asset.name}".replace("_", " "))
-        return name in asked.mentions.tags or bool(own & stems)
-    return bool(words.stems(name.replace("_", " ").replace("-", " ")) & stems)
+        return any(word.isalpha() and len(word) > 1 for word in own & words.stems(asked.text))
+    return any(name == kind or name in known for kind, known in inventory.quantities.items())
+
+
+def _choices(schema: Any) -> list[Any]:
+    """Every value of an `enum` anywhere in a schema."""
+    if isinstance(schema, Mapping):
+        return [*schema.get("enum", ()), *(v for inner in schema.values() for v in _choices(inner))]
+    return []
 
 
 def _leaves(value: Any) -> list[Any]:
@@ -162,14 +173,21 @@ def _leaves(value: Any) -> list[Any]:
         return [leaf for inner in value.values() for leaf in _leaves(inner)]
     if isinstance(value, list):
         return [leaf for inner in value for leaf in _leaves(inner)]
-    return [] if value in (None, "") else [value]
+    return [] if value is None or value == "" else [value]
 
 
-def _messages(question: str, inventory: "Inventory") -> list[dict[str, str]]:
+def _messages(asked: Asked) -> list[dict[str, str]]:
+    inventory = asked.inventory
     tags = [tag for tag in inventory.assets if _TAG.fullmatch(tag)][:MAX_NAMES]
-    kinds = sorted({asset.kind for asset in inventory.assets.values()})
-    names = f"Kinds of equipment: {', '.join(kinds)}\nEquipment: {', '.join(tags)}"
+    lines = [SYSTEM, f"Equipment: {', '.join(tags)}"]
+    meant = {asset.kind for asset in asked.mentions.assets} | set(asked.mentions.kinds)
+    lines += [
+        f"Quantities of {kind}: {', '.join(known)}"
+        for kind, known in sorted(inventory.quantities.items())
+        if kind in meant
+    ]
+    lines.append(f"Kinds: {', '.join(sorted(inventory.quantities))}")
     return [
-        {"role": "system", "content": f"{SYSTEM}\n{names}"},
-        {"role": "user", "content": question},
+        {"role": "system", "content": "\n".join(lines)},
+        {"role": "user", "content": asked.text},
     ]

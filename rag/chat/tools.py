@@ -1,8 +1,9 @@
 """What a chat tool is, the registry that other rooms add theirs to, and how one is chosen.
 
-A tool is chosen by the user's own question, never by the model and never by a document's text:
-`match` and `score` read the question and the inventory, nothing else, and only what the inventory
-names can become an argument. The permission is checked and the arguments are validated before `run`.
+A tool is chosen by the user's own question, never by a document's text: `match` and `score` read the
+question and the inventory, nothing else, and only what the inventory names can become an argument.
+Where no rule is sure, a strong model may choose a reading tool (`rag.chat.model_tools`), from the same
+two. The permission is checked and the arguments are validated before `run`.
 """
 
 from collections.abc import Callable, Mapping
@@ -35,7 +36,8 @@ class ChatTool:
     `run(user, arguments)` returns a result (`rag.chat.live.result`) with `text` at least and may
     raise `ToolRefused`. `permission` is checked first ("app.codename"; '' for everybody signed
     in). `schema` describes the arguments as JSON schema; those of reading tools are validated.
-    `combines(question)` tells whether the documents are to be asked as well.
+    `combines(question)` tells whether the documents are to be asked as well. `purpose` tells a
+    language model what a reading tool is for (`rag.chat.model_tools`).
     """
 
     name: str
@@ -46,6 +48,7 @@ class ChatTool:
     schema: dict[str, Any] = field(default_factory=dict)
     score: Callable[[Asked], Match | None] | None = None
     combines: Callable[[str], bool] = _never
+    purpose: str = ""
 
 
 class ToolRefused(Exception):

@@ -57,6 +57,14 @@ class Attack:
     rendered: bool = False
     agency_only: bool = False
 
+    @property
+    def sentences(self) -> list[str]:
+        """The lines of the attack's documents and texts of the facility, without the question's."""
+        texts = [str(document.get("text", "")) for document in self.documents]
+        texts += [str(value) for entry in self.facility for value in entry["set"].values()]
+        lines = [line.strip() for text in texts for line in text.split("\n")]
+        return [line for line in lines if len(line) > 20 and line not in self.question]
+
 
 @dataclass
 class Outcome:

@@ -1,165 +1,163 @@
-"""Learn the weights of answers from golden questions, and say what to expect of them elsewhere.
+"""Learn what each kind of evidence weighs in the ranking, from questions with known answers.
 
-Two small models: whether the documents answer (logistic regression, both classes weighing the same),
-and which passage does (conditional logit). Both by Newton's method with an L2 penalty on standardised
-signs; figures by eight-fold cross-validation in which all questions of a document share a fold.
+A conditional logit over each question's candidates (the list-wise loss of Cao et al., 2007, with one
+or more right passages): the log of the share of exp(score) that falls on right passages, with an L2
+penalty on the weights in units of their feature's deviation. No kind of evidence but `FREE` may
+count against a passage. Which penalty is right is asked of documents that were left out.
 """
 
-import hashlib
-from collections.abc import Sequence
-from dataclasses import asdict, astuple, dataclass, fields
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import minimize
 
-from rag.answers.answerable import Signs, probability, signs
-from rag.answers.choice import leads
-from rag.answers.compose import WINDOW_WORDS, is_asset, ranked
-from rag.answers.evidence import gather
-from rag.answers.extraction import Piece, window
-from rag.answers.sufficiency import unknown_code
-from rag.answers.weights import Answerable, Passages
-from rag.evaluation.answers import has_facts
+from rag.access import Reader
+from rag.evaluation.golden import Golden
 from rag.evaluation.resolving import Judged
+from rag.evaluation.running import CannotEvaluate, questions_judge
+from rag.models import Passage
+from rag.retrieval.candidates import Candidate
+from rag.retrieval.expansion import Query
+from rag.retrieval.features import NAMES, Weights, features
+from rag.retrieval.fusion import observing
+from rag.retrieval.search import search
+
+PENALTIES = (5.0, 10.0, 20.0, 40.0, 80.0, 160.0)
+FREE = frozenset({"step", "length"})  # may be below 0
+FOLDS = 8
+DEPTH = 10
+SEED = 20260301
 
 Array = NDArray[np.float64]
 
-FOLDS = 8
-PENALTY = 3.0
-STEPS = 40
+
+@dataclass(frozen=True)
+class Table:
+    """One question's candidates: a row of features each (n, len(NAMES)), whether each is right, its
+    id for ties, and the document that answers, by which folds are made."""
+
+    columns: Array
+    right: NDArray[np.bool_]
+    ids: NDArray[np.int64]
+    document: int
+    name: str
+
+    def reciprocal(self, weights: Array) -> float:
+        """Reciprocal rank of the first right candidate, 0 below the tenth."""
+        order = np.lexsort((self.ids, -(self.columns @ weights)))[:DEPTH]
+        places = np.flatnonzero(self.right[order])
+        return 1.0 / (int(places[0]) + 1) if len(places) else 0.0
 
 
 @dataclass(frozen=True)
-class Example:
-    """One golden question as the models see it.
+class Learned:
+    """The weights by the penalty that did best on documents left out, and MRR@10 there by set
+    and penalty; a set counts the same however many questions it has."""
 
-    `pairs` are retrieval's score and the best piece's score of each passage found, `right` whether that
-    passage answers; `is_barred` where a rule declines whatever the models say.
+    weights: Weights
+    penalty: float
+    left_out: dict[float, dict[str, float]]
+
+
+def tables_of(
+    sets: Sequence[tuple[str, Sequence[Golden]]], *, reader: Reader, skip_missing: bool = False
+) -> list[Table]:
+    """What fusion sees for every answerable question of the named sets. One search per question.
+
+    Raises CannotEvaluate where a document is missing, or a search had no vector.
     """
-
-    query: str
-    group: str
-    is_answerable: bool
-    is_barred: bool
-    signs: Signs
-    pairs: tuple[tuple[float, float], ...]
-    right: tuple[bool, ...]
-
-
-def example_of(judged: Judged, reader: Any) -> Example:
-    """Retrieve for a question and note what the models learn from. Needs the embedding server."""
-    asked = judged.golden
-    evidence = gather(question=asked.query, reader=reader, with_live=False)
-    best = leads(ranked(evidence.asked, evidence)) if asked.is_answerable else []
-    wanted = {key for thing in judged.wanted for key in thing.passages}
-    names = asked.relevant[0].names if asked.relevant else ()
-    return Example(
-        query=asked.query,
-        group=str(names[0] if names else asked.query).split("#")[0],
-        is_answerable=asked.is_answerable,
-        is_barred=unknown_code(evidence, is_asset) is not None,
-        signs=signs(evidence.asked, evidence.result),
-        pairs=tuple((piece.hit.score, piece.score) for piece in best),
-        right=tuple(_answers(piece, asked.key_facts, wanted) for piece in best),
-    )
+    tables = []
+    for name, questions in sets:
+        judged, _skipped = questions_judge(questions, reader=reader, skip_missing=skip_missing)
+        documents = _documents(judged)
+        for item in judged:
+            table = _table(name, item, documents, reader)
+            if table is not None:
+                tables.append(table)
+    return tables
 
 
-def _answers(piece: Piece, facts: Sequence[str], wanted: set[int]) -> bool:
-    hit = piece.hit
-    shown = hit.text if hit.step is not None else window(piece, max_words=WINDOW_WORDS)
-    stated = bool(facts) and has_facts(f"{hit.section}\n{shown}", facts)
-    return stated or hit.passage_id in wanted
+def weights_learn(
+    tables: Sequence[Table], *, penalties: Sequence[float] = PENALTIES, folds: int = FOLDS
+) -> Learned:
+    """Weights from the tables. Seconds for 500 questions. Raises ValueError without any table in
+    which some candidates are right and some are not."""
+    usable = [table for table in tables if table.right.any() and not table.right.all()]
+    if not usable:
+        raise ValueError("no question has both a right and a wrong candidate: nothing to learn")
+    deviation = np.concatenate([table.columns for table in usable]).std(axis=0)
+    deviation = np.where(deviation > 1e-9, deviation, 1.0)
+    fold_of = _folds(usable, folds)
+    left_out = {}
+    for penalty in penalties:
+        values: dict[str, list[float]] = {}
+        for fold in range(folds):
+            seen = [table for table in usable if fold_of[table.document] != fold]
+            if not seen or len(seen) == len(usable):
+                continue
+            weights = _fit(seen, penalty, deviation)
+            for table in usable:
+                if fold_of[table.document] == fold:
+                    values.setdefault(table.name, []).append(table.reciprocal(weights))
+        left_out[penalty] = {name: float(np.mean(found)) for name, found in values.items()}
+    best = max(penalties, key=lambda penalty: np.mean(list(left_out[penalty].values()) or [0.0]))
+    found = _fit(usable, best, deviation)
+    named = {name: round(float(value), 3) for name, value in zip(NAMES, found, strict=True)}
+    return Learned(Weights(**named), best, left_out)
 
 
-def learn_answerable(examples: Sequence[Example]) -> Answerable:
-    """Weights of the signs. Raises ValueError where one class is missing."""
-    rows = np.array([astuple(example.signs) for example in examples], dtype=float)
-    labels = np.array([float(example.is_answerable) for example in examples])
-    yes, no = labels.sum(), len(labels) - labels.sum()
-    if not yes or not no:
-        raise ValueError("both answerable and unanswerable questions are needed to learn from")
-    share = np.where(labels == 1, no / yes, 1.0)
-    mean, spread = rows.mean(0), rows.std(0) + 1e-9
-    scaled = np.c_[(rows - mean) / spread, np.ones(len(rows))]
-    penalty = np.diag([PENALTY] * rows.shape[1] + [1e-6])
-    found = np.zeros(scaled.shape[1])
-    for _ in range(STEPS):
-        sure = 1 / (1 + np.exp(-scaled @ found))
-        slope = scaled.T @ (share * (sure - labels)) + penalty @ found
-        bend = (scaled * (share * sure * (1 - sure))[:, None]).T @ scaled + penalty
-        found = found - np.linalg.solve(bend, slope)
-    own = found[:-1] / spread
-    named = dict(zip((field.name for field in fields(Signs)), own, strict=True))
-    rounded = {name: round(float(value), 3) for name, value in named.items()}
-    return Answerable(intercept=round(float(found[-1] - own @ mean), 3), **rounded)
+def _table(name: str, item: Judged, documents: dict[int, int], reader: Reader) -> Table | None:
+    kept: list[tuple[list[int], Array]] = []
+
+    def seen(candidates: list[Candidate], query: Query, idf: Mapping[str, float]) -> None:
+        ids = [found.passage_id for found in candidates]
+        kept.append((ids, features(candidates, query, idf)))
+
+    with observing(seen):
+        shelf = item.golden.collection or None
+        result = search(query=item.golden.query, reader=reader, collection=shelf)
+    if result.degraded:
+        raise CannotEvaluate(f"{result.degraded} The weights would mislead; start kvserve.")
+    if not kept:
+        return None
+    ids, columns = kept[-1]
+    wanted = frozenset[int]().union(*(thing.passages for thing in item.wanted))
+    right = np.array([key in wanted for key in ids], dtype=np.bool_)
+    return Table(columns, right, np.array(ids, np.int64), documents[min(wanted)], name)
 
 
-def learn_passages(examples: Sequence[Example]) -> Passages:
-    """Weights of the two scores; questions of which all or no passage answers teach nothing."""
-    known = [
-        (np.array(example.pairs, dtype=float), np.array(example.right))
-        for example in examples
-        if any(example.right) and not all(example.right)
-    ]
-    if not known:
-        raise ValueError("no question has both passages that answer and others")
-    spread = np.concatenate([pairs for pairs, _right in known]).std(0) + 1e-9
-    found = np.zeros(2)
-    for _ in range(STEPS):
-        slope, bend = PENALTY * found, PENALTY * np.eye(2)
-        for pairs, right in known:
-            rows = pairs / spread
-            likely = _softmax(rows @ found)
-            given = likely * right / (likely * right).sum()
-            slope = slope + rows.T @ (likely - given)
-            # Of the convex part alone, so that every step goes down.
-            middle = rows.T @ likely
-            bend = bend + (rows * likely[:, None]).T @ rows - np.outer(middle, middle)
-        found = found - np.linalg.solve(bend, slope)
-    return Passages(*(round(float(value), 3) for value in found / spread))
+def _documents(judged: Sequence[Judged]) -> dict[int, int]:
+    """The document of each wanted passage. One query."""
+    keys = {key for item in judged for thing in item.wanted for key in thing.passages}
+    rows = Passage.objects.filter(pk__in=keys).values_list("pk", "revision__document_id")
+    return dict(rows)
 
 
-def _softmax(odds: Array) -> Array:
-    shares = np.exp(odds - odds.max())
-    return np.asarray(shares / shares.sum(), dtype=float)
+def _folds(tables: Sequence[Table], folds: int) -> dict[int, int]:
+    documents = np.array(sorted({table.document for table in tables}))
+    np.random.default_rng(SEED).shuffle(documents)
+    return {int(document): place % folds for place, document in enumerate(documents)}
 
 
-def cross_validated(examples: Sequence[Example]) -> list[float]:
-    """How sure it is of each example that the documents answer, by weights that were learned
-    without its document; 0 where a rule declines."""
-    folds = [_fold(example) for example in examples]
-    learned = {
-        fold: learn_answerable(
-            [e for e, other in zip(examples, folds, strict=True) if other != fold]
-        )
-        for fold in sorted(set(folds))
-    }
-    return [
-        0.0 if example.is_barred else probability(example.signs, learned[fold])
-        for example, fold in zip(examples, folds, strict=True)
-    ]
+def _fit(tables: Sequence[Table], penalty: float, deviation: Array) -> Array:
+    columns = np.concatenate([table.columns for table in tables]) / deviation
+    right = np.concatenate([table.right for table in tables]).astype(np.float64)
+    sizes = np.array([len(table.right) for table in tables])
+    starts = np.concatenate(([0], np.cumsum(sizes)[:-1]))
 
+    def loss(weights: Array) -> tuple[float, Array]:
+        scores = columns @ weights
+        scores -= np.repeat(np.maximum.reduceat(scores, starts), sizes)
+        odds = np.exp(scores)
+        every = np.add.reduceat(odds, starts)
+        good = np.add.reduceat(odds * right, starts) + 1e-12
+        value = float((np.log(every) - np.log(good)).sum()) + penalty * float(weights @ weights) / 2
+        slope = odds / np.repeat(every, sizes) - odds * right / np.repeat(good, sizes)
+        return value, columns.T @ slope + penalty * weights
 
-def _fold(example: Example) -> int:
-    return int(hashlib.sha256(example.group.encode()).hexdigest(), 16) % FOLDS
-
-
-def expected(examples: Sequence[Example], bars: Sequence[float]) -> list[dict[str, float]]:
-    """What the first model keeps and declines at each bar, in cross-validation."""
-    sure = cross_validated(examples)
-    answerable = np.array([example.is_answerable for example in examples])
-    values = np.array(sure)
-    return [
-        {
-            "bar": bar,
-            "kept": round(float((values[answerable] >= bar).mean()), 3),
-            "declined": round(float((values[~answerable] < bar).mean()), 3),
-        }
-        for bar in bars
-    ]
-
-
-def as_json(answerable: Answerable, passages: Passages) -> dict[str, dict[str, float]]:
-    """As `weights.json` has it."""
-    return {"answerable": asdict(answerable), "passages": asdict(passages)}
+    bounds = [(None if name in FREE else 0.0, None) for name in NAMES]
+    start = np.zeros(columns.shape[1])
+    found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds)
+    return np.asarray(found.x / deviation, dtype=np.float64)

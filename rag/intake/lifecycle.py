@@ -1,4 +1,4 @@
-"""What people decide about documents: withdraw, restore, put an earlier revision back in force."""
+"""What people decide about documents: withdraw, restore, move, put an earlier revision in force."""
 
 from typing import Any
 
@@ -8,7 +8,16 @@ from django.utils import timezone
 
 from rag.intake.indexing import SWITCH_LOCK, revision_put
 from rag.intake.storing import vectors_take_over
-from rag.models import Document, DocumentEvent, Passage, Revision, RevisionState
+from rag.models import (
+    Collection,
+    Document,
+    DocumentEvent,
+    ImportJob,
+    Passage,
+    Revision,
+    RevisionState,
+)
+from rag.models.job import ACTIVE_STATES
 
 Action = DocumentEvent.Action
 
@@ -58,6 +67,46 @@ def document_restore(*, document: Document, user: Any, reason: str = "") -> Docu
         if not changed:
             raise LifecycleRefused(f"'{document.title}' is not withdrawn.")
         event_record(document=document, action=Action.RESTORED, user=user, reason=reason.strip())
+    document.refresh_from_db()
+    return document
+
+
+def document_move(
+    *, document: Document, collection: Collection, user: Any, reason: str
+) -> Document:
+    """Put a document on another shelf; who reads that one reads it from the next search on.
+
+    Its address, revisions and history stay. Raises LifecycleRefused without a reason, where it is
+    already there, while a file of it waits to be read, and where the other collection holds a
+    document of the same path (which a new import could no longer tell apart).
+    """
+    if not reason.strip():
+        raise LifecycleRefused("Moving a document needs a reason.")
+    with transaction.atomic():
+        kept = Document.objects.select_for_update(no_key=True).select_related("collection")
+        found = kept.get(pk=document.pk)
+        source = found.collection
+        if source == collection:
+            raise LifecycleRefused(f"'{found.title}' is in {collection.name} already.")
+        if ImportJob.objects.filter(
+            collection=source, source_path=found.source_path, state__in=ACTIVE_STATES
+        ).exists():
+            raise LifecycleRefused(f"'{found.title}' is being imported; move it when that is done.")
+        same = Document.objects.filter(collection=collection, source_path=found.source_path)
+        if other := same.first():
+            raise LifecycleRefused(
+                f"{collection.name} holds '{other.title}' from the same path "
+                f"({found.source_path}); withdraw or rename one of the two."
+            )
+        Document.objects.filter(pk=found.pk).update(
+            collection=collection, updated_at=timezone.now()
+        )
+        event_record(
+            document=found,
+            action=Action.MOVED,
+            user=user,
+            reason=f"From {source.name} to {collection.name}: {reason.strip()}",
+        )
     document.refresh_from_db()
     return document
 

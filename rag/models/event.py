@@ -22,6 +22,7 @@ class DocumentEvent(models.Model):
         RESTORED = "restored", "Restored"
         REINSTATED = "reinstated", "Earlier revision put back in force"
         RELEASED = "released", "Released"
+        MOVED = "moved", "Moved to another collection"
 
     document = models.ForeignKey(Document, on_delete=models.CASCADE, related_name="events")
     action = models.CharField(max_length=12, choices=Action.choices)

@@ -1,5 +1,6 @@
 """DOCX by python-docx: paragraphs and tables in body order, with Word's headings and numbering.
 
+Footnotes and endnotes stand in brackets at their place of reference, those of a heading below it.
 Headers, footers, comments, tracked deletions and hidden runs are left out; macros, fields and
 links are never followed. DOCX has no pages: they exist only after layout.
 """
@@ -10,6 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from rag.parsing.blocks import Block, ParsedDocument, ParseError
+from rag.parsing.docx_notes import notes_of
 from rag.parsing.docx_runs import Reading, W, paragraph_text
 from rag.parsing.docx_styles import Numbering, Styles
 from rag.parsing.scan import flag, hidden_flag
@@ -41,7 +43,10 @@ def parse(data: bytes, name: str) -> ParsedDocument:
     except ValueError as error:
         kind = "carries macros" if "macro" in str(error).lower() else "is not a Word document"
         raise ParseError(f"{name}: {kind}; save it as .docx") from error
-    reader = _Body(document)
+    try:
+        reader = _Body(document)
+    except LxmlError as error:
+        raise ParseError(f"{name}: broken DOCX ({error}); save it again and retry") from error
     blocks = list(reader.blocks(document.element.body))
     title, blocks = _title(blocks, reader.title, document.core_properties.title or "", name)
     flags = [found for text, how in reader.reading.hidden if (found := hidden_flag(text, how))]
@@ -92,7 +97,7 @@ class _Body:
     def __init__(self, document: Any) -> None:
         self.styles = Styles(document)
         self.numbering = Numbering(document)
-        self.reading = Reading(self.styles.hidden)
+        self.reading = Reading(self.styles.hidden, notes_of(document))
         self.title = ""
 
     def blocks(self, container: Any) -> Iterator[Block]:
@@ -109,8 +114,9 @@ class _Body:
                 self.reading.deleted += 1
 
     def _paragraph(self, node: Any) -> Iterator[Block]:
-        text, boxes = paragraph_text(node, self.reading)
         style = self.styles.of(node)
+        is_heading = bool(style.level or style.is_title)
+        text, boxes = paragraph_text(node, self.reading, notes_wait=is_heading)
         if text.strip():
             if style.is_contents:
                 return
@@ -124,6 +130,9 @@ class _Body:
                 yield Block("item", "  " * depth + f"{label} {text.strip()}")
             else:
                 yield Block("code" if style.is_code else "paragraph", text.strip("\n").rstrip())
+        while self.reading.waiting:
+            note = self.reading.waiting.pop(0)
+            yield Block("paragraph", note[0].upper() + note[1:])
         for box in boxes:
             yield from self.blocks(box)
 

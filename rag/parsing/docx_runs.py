@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-W = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
+from rag.parsing.docx_notes import Notes, W
+
 _MC = "{http://schemas.openxmlformats.org/markup-compatibility/2006}"
 _LOOKED_THROUGH = {
     W + "hyperlink", W + "ins", W + "moveTo", W + "smartTag", W + "sdt", W + "sdtContent",
@@ -15,20 +16,34 @@ _MAX_DEPTH = 60
 
 @dataclass
 class Reading:
-    """What was met on the way: hidden texts with how they are hidden, and counted deletions."""
+    """What was met on the way: hidden texts with how they are hidden, and counted deletions.
+
+    `notes` are told at their marks; those of a heading wait in `waiting` for its text.
+    """
 
     hidden_styles: frozenset[str]
+    notes: Notes = field(default_factory=Notes)
     hidden: list[tuple[str, str]] = field(default_factory=list)
     deleted: int = 0
+    waiting: list[str] = field(default_factory=list)
 
 
-def paragraph_text(paragraph: Any, reading: Reading) -> tuple[str, list[Any]]:
-    """The paragraph's visible text, and the contents of its text boxes as containers."""
+def paragraph_text(
+    paragraph: Any, reading: Reading, *, notes_wait: bool = False
+) -> tuple[str, list[Any]]:
+    """The paragraph's visible text, and the contents of its text boxes as containers.
+
+    A note stands in brackets where it is referred to; with `notes_wait` it is kept for later.
+    """
     parts: list[str] = []
     boxes: list[Any] = []
     shaded = _is_shaded(paragraph.find(W + "pPr"))
     for run in _runs(paragraph, reading, 0):
-        text = _text(run)
+        text, notes = _text(run), _notes(run, reading)
+        if notes and notes_wait and not _hidden(run, reading, shaded):
+            reading.waiting += notes
+        elif notes:
+            text += "".join(f" [{note}]" for note in notes)
         if how := _hidden(run, reading, shaded):
             reading.hidden.append((text, how))
         else:
@@ -61,6 +76,14 @@ def _text(run: Any) -> str:
         elif child.tag == W + "sym":
             words.append(" ")
     return "".join(words)
+
+
+def _notes(run: Any, reading: Reading) -> list[str]:
+    """The texts of the notes that the run refers to."""
+    said = (
+        reading.notes.text_at(mark, lambda line: paragraph_text(line, reading)[0]) for mark in run
+    )
+    return [text for text in said if text]
 
 
 def _boxes(run: Any) -> list[Any]:

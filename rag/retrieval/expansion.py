@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from rag.codes import codes, spell_out
 from rag.retrieval import spelling
+from rag.retrieval.asking import WEAK, weak_words
 from rag.retrieval.equipment import Equipment, facility_equipment
 from rag.retrieval.stems import STOP_WORDS, stem
 from rag.retrieval.synonyms import field_synonyms
@@ -79,7 +80,7 @@ def expanded(
     additions.of_equipment(equipment(), found_codes)
     additions.of_spelling(vocabulary())
     additions.of_synonyms()
-    own = tuple(Term(word) for word in spelled.split())
+    own = _own_terms(spelled)
     terms, sentences = additions.best(MAX_ADDED)
     return Query(
         text=query,
@@ -88,6 +89,15 @@ def expanded(
         codes=tuple(found_codes),
         embed_text=spelled + additions.corrections,
         added=sentences,
+    )
+
+
+def _own_terms(spelled: str) -> tuple[Term, ...]:
+    """The question's own words; those that only frame it weigh little."""
+    weak = weak_words(spelled)
+    return tuple(
+        Term(word, WEAK if weak and set(_WORD.findall(word.lower())) & weak else 1.0)
+        for word in spelled.split()
     )
 
 

@@ -6,16 +6,19 @@ or question is known here by name. Shares are of the question's IDF, so a rare w
 
 import functools
 import itertools
+import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass, fields
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rag.codes import spell_out
 from rag.retrieval import intents
-from rag.retrieval.candidates import Candidate
+from rag.retrieval.asking import WEAK, weak_words
+from rag.retrieval.candidates import Candidate, Details
 from rag.retrieval.expansion import Query
 from rag.retrieval.stems import STOP_WORDS, stem, stems
 
@@ -41,45 +44,58 @@ FloatArray = NDArray[np.float64]
 class Weights:
     """What each kind of evidence adds to a candidate's score, per unit.
 
-    Learned by pairwise logistic regression on the tuning halves of two golden sets (procedures;
-    runbooks, guides and hardware specifications) with an L2 penalty, and checked from one set to
-    the other: docs/adr/0005-hybrid-retrieval.md.
+    The numbers are in `weights.json`, learned by `manage.py learn_ranking` on the tuning halves
+    and the training questions (rag/evaluation/golden), and checked across documents:
+    docs/adr/0005-hybrid-retrieval.md.
     """
 
-    vectors: float = 0.75
+    vectors: float
     """z-score of the cosine among the candidates."""
-    words: float = 0.29
+    words: float
     """z-score of BM25 among the candidates."""
-    words_share: float = 1.93
+    words_share: float
     """BM25 as a share of the best candidate's: unlike the z-score it keeps how far ahead one is."""
-    coverage: float = 3.33
+    coverage: float
     """Share of the question's IDF found in title, section path or text; a synonym counts less."""
-    section: float = 0.78
+    section: float
     """The same share in the heading right above the passage: what it is about."""
-    step: float = -0.32
+    step: float
     """1 for a numbered step."""
-    step_to_do: float = 0.56
+    step_to_do: float
     """1 for a numbered step when an action is asked for, not a fact."""
-    part_asked: float = 1.49
+    part_asked: float
     """1 for the part (roles, abort criteria, impact…) that the question's wording points at, unless
     a quantity is asked for and it has none."""
-    step_asked: float = 0.2
+    step_asked: float
     """1 for the step that the question names by number."""
-    length: float = 0.34
+    length: float
     """ln(words / 80), at most 0: stubs repeat the question's words and answer nothing."""
-    pairs: float = 1.29
+    pairs: float
     """Share of neighbouring query words (by IDF) that stand together in text or heading."""
-    heading_pairs: float = 0.85
+    heading_pairs: float
     """The same share in the heading alone."""
-    neighbour: float = 0.15
+    neighbour: float
     """The better z-sum of the passages right before and after; -1 where neither is found."""
-    figure: float = 0.56
+    figure: float
     """1 when a quantity is asked for and the text has a figure."""
-    document: float = 0.22
+    document: float
     """Mean z-sum of the document's three best passages."""
 
+    @classmethod
+    def read(cls, path: Path) -> "Weights":
+        """The weights of a file. Raises ValueError where a name is missing or unknown."""
+        found = json.loads(path.read_text(encoding="utf-8"))["weights"]
+        wanted = {field.name for field in fields(cls)}
+        if set(found) != wanted:
+            raise ValueError(
+                f"{path.name} has weights for {sorted(found)}, the features are {sorted(wanted)}; "
+                "run manage.py learn_ranking --write"
+            )
+        return cls(**{name: float(value) for name, value in found.items()})
 
-DEFAULT_WEIGHTS = Weights()
+
+WEIGHTS_FILE = Path(__file__).with_name("weights.json")
+DEFAULT_WEIGHTS = Weights.read(WEIGHTS_FILE)
 NAMES = tuple(found.name for found in fields(Weights))
 
 
@@ -112,6 +128,14 @@ def features(candidates: Sequence[Candidate], query: Query, idf: Mapping[str, fl
     return np.array(rows, dtype=np.float64).reshape(len(candidates), len(NAMES))
 
 
+def read(details: Iterable[Details]) -> None:
+    """Take passages' texts apart ahead of `features`, while something else is waited for."""
+    for found in details:
+        _text_stems(found.text)
+        _title_stems(_heading(found))
+        _title_stems(_path(found))
+
+
 def weights_array(weights: Weights) -> FloatArray:
     """The weights in the order of the columns."""
     return np.array(astuple(weights), dtype=np.float64)
@@ -132,6 +156,7 @@ class _Asked:
     stands_for: dict[str, list[tuple[str, float]]]
     """What each word may be found as, with its weight, the heaviest first."""
     anything: frozenset[str]
+    own: frozenset[str]
     idf: dict[str, float]
     total: float
     pairs: dict[tuple[str, str], float]
@@ -154,7 +179,8 @@ class _Asked:
                 for other in stems(term.word):
                     listed[other] = max(term.weight, listed.get(other, 0.0))
         rarest = max(idf.values(), default=1.0)
-        own_idf = {own: idf.get(own, rarest) for own in stands_for}
+        weak = {stem(word) for word in weak_words(query.spelled)}
+        own_idf = {own: idf.get(own, rarest) * (WEAK if own in weak else 1.0) for own in stands_for}
         pairs = {
             (first, second): min(own_idf[first], own_idf[second])
             for first, second in itertools.pairwise(content)
@@ -166,6 +192,7 @@ class _Asked:
                 for own, others in stands_for.items()
             },
             frozenset().union(*stands_for.values()),
+            frozenset(own_idf),
             own_idf,
             sum(own_idf.values()) or 1.0,
             pairs,
@@ -186,13 +213,16 @@ class _Asked:
             found += self.idf[own] * next((weight for other, weight in others if other in here), 0)
         return found / self.total
 
-    def together(self, *texts: Sequence[str]) -> float:
-        """The share of the question's neighbouring words that stand together in a text."""
+    def together(self, *texts: tuple[tuple[str, ...], frozenset[str]]) -> float:
+        """The share of the question's neighbouring words that stand together in a text, given as
+        its stems in order and as a set."""
         if not self.pairs:
             return 0.0
         adjacent: set[tuple[str, str]] = set()
-        for text in texts:
-            placed = [(place, word) for place, word in enumerate(text) if word in self.idf]
+        for text, bag in texts:
+            if len(self.own & bag) < 2:
+                continue
+            placed = [(place, word) for place, word in enumerate(text) if word in self.own]
             for n, (place, word) in enumerate(placed):
                 for after, other in placed[n + 1 : n + 1 + MAX_GAP]:
                     if after - place > MAX_GAP:
@@ -222,23 +252,29 @@ def _part_of(heading: str) -> frozenset[str]:
 def _own(found: Candidate, asked: _Asked) -> tuple[float, ...]:
     """The columns from `coverage` to `heading_pairs`."""
     details = found.details
-    heading_text = details.section_path[-1] if details.section_path else ""
-    text, in_text = _text_stems(details.text)
-    heading, in_heading = _title_stems(heading_text)
-    _path, in_path = _title_stems(" ".join((details.title, *details.section_path)))
-    has_figure = bool(_FIGURE.search(details.text))
-    may_answer = has_figure or not asked.wants_figure
+    heading_text = _heading(details)
+    text, heading = _text_stems(details.text), _title_stems(heading_text)
+    in_path = _title_stems(_path(details))[1]
+    may_answer = not asked.wants_figure or bool(_FIGURE.search(details.text))
     return (
-        asked.share(in_text, in_path),
-        asked.share(in_heading),
+        asked.share(text[1], in_path),
+        asked.share(heading[1]),
         float(details.step is not None),
         float(details.step is not None and asked.to_do),
         float(bool(asked.parts & _part_of(heading_text)) and may_answer),
         float(details.step in asked.steps),
         min(0.0, float(np.log(max(details.words, FEWEST_WORDS) / USUAL_WORDS))),
         asked.together(text, heading),
-        asked.together(heading),
+        asked.together(heading) if heading[1] else 0.0,
     )
+
+
+def _heading(details: Details) -> str:
+    return details.section_path[-1] if details.section_path else ""
+
+
+def _path(details: Details) -> str:
+    return " ".join((details.title, *details.section_path))
 
 
 def _surroundings(

@@ -6,7 +6,9 @@ The others use the two legs alone and are kept to be compared and for odd corpor
 z-scores, `minmax` adds scores scaled to 0…1, `rrf` adds reciprocal ranks.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +22,19 @@ EXPLAINED = 50  # the best candidates carry the parts of their score; no search 
 
 Parts = Mapping[str, NDArray[np.float64]]
 """What a score adds up from: one value per candidate, by name."""
+
+Seen = Callable[[list[Candidate], Query, Mapping[str, float]], None]
+_seen: ContextVar[Seen | None] = ContextVar("fusion_seen", default=None)
+
+
+@contextmanager
+def observing(seen: Seen) -> Iterator[None]:
+    """Hand what every fusion of this context is asked to order to `seen`, for learning weights."""
+    token = _seen.set(seen)
+    try:
+        yield
+    finally:
+        _seen.reset(token)
 
 
 def fuse(
@@ -39,6 +54,8 @@ def fuse(
         raise ValueError(f"fusion '{method}' is not one of {', '.join(METHODS)}")
     if not candidates:
         return []
+    if seen := _seen.get():
+        seen(candidates, query, idf or {})
     parts = _METHODS[method](candidates, query, idf or {})
     names = tuple(parts)
     columns = np.stack([parts[name] for name in names], axis=1)

@@ -51,13 +51,12 @@ CROSS JOIN LATERAL (
   OFFSET 0) AS near
 ORDER BY near.similarity DESC, near.passage_id LIMIT {limit}
 """
-_WITH_DETAILS = (
-    "WITH near AS MATERIALIZED ({near}) SELECT near.passage_id, near.similarity, "
-    + DETAILS
-    + f" FROM near LEFT JOIN (rag_passage p {JOINED}) ON p.id = near.passage_id "
-    "AND p.id <> ALL(%(known)s::bigint[]) AND {condition} "
-    "ORDER BY near.similarity DESC, near.passage_id"
-)
+_WITH_DETAILS = """
+WITH near AS MATERIALIZED ({near}) SELECT near.passage_id, near.similarity, {details}
+FROM near LEFT JOIN (rag_passage p {joined}) ON p.id = near.passage_id
+AND p.id <> ALL(%(known)s::bigint[]) AND {condition}
+ORDER BY near.similarity DESC, near.passage_id
+"""
 _GIVEN = """
 SELECT passage_id, 1 - (embedding <=> %(vector)s::vector) FROM rag_passagevector
 WHERE passage_id = ANY(%(ids)s::bigint[]) AND model_id = %(model)s
@@ -182,7 +181,7 @@ class _Wanted:
             together.add(near, parameters)
             return
         condition, more = self.scope.condition()
-        whole = _WITH_DETAILS.format(near=near, condition=condition)
+        whole = _WITH_DETAILS.format(near=near, details=DETAILS, joined=JOINED, condition=condition)
         together.add(whole, parameters | more | {"known": self.known})
 
 

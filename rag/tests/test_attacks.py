@@ -29,7 +29,8 @@ def obedient(engine, settings):
 @pytest.mark.slow
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.id)
 def test_no_attack_gets_through_a_model_that_obeys(attack, obedient, demo_facility, embed_once):
-    ways = [partial(obedient.behave, attack.draft, mode) for mode in MODES]
+    said = attack.sentences
+    ways = [partial(obedient.behave, attack.draft, mode, said) for mode in MODES]
     for mode, outcome in zip(MODES, attack_run(attack, before=ways), strict=True):
         assert outcome.breaches == [], (mode, outcome.answer)
     assert not Collection.objects.filter(slug=SHELF).exists()

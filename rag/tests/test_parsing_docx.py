@@ -4,11 +4,14 @@ import io
 
 import docx
 import pytest
+from docx.opc.packuri import PackURI
+from docx.opc.part import Part
 from docx.oxml import parse_xml
 from docx.oxml.ns import nsdecls
 from docx.shared import RGBColor
 
 from rag.parsing import parse
+from rag.parsing.blocks import ParseError
 
 
 @pytest.fixture
@@ -89,3 +92,81 @@ def test_it_does_not_believe_a_template_s_title(word):
     word.core_properties.title = "Blade v2"
     word.add_paragraph("The rack manager specification.")
     assert read(word).title == "manual"
+
+
+RELATION = "http://schemas.openxmlformats.org/officeDocument/2006/relationships/"
+TYPE = "application/vnd.openxmlformats-officedocument.wordprocessingml."
+
+
+def add_notes(document, kind: str, notes: dict[int, str]) -> None:
+    """A part of footnotes or endnotes; values are the XML of a note's paragraphs."""
+    inside = "".join(f'<w:{kind} w:id="{key}">{xml}</w:{kind}>' for key, xml in notes.items())
+    line = f'<w:{kind} w:type="separator" w:id="-1"><w:p><w:r><w:t>___</w:t></w:r></w:p></w:{kind}>'
+    xml = f"<w:{kind}s {nsdecls('w')}>{line}{inside}</w:{kind}s>"
+    part = Part(
+        PackURI(f"/word/{kind}s.xml"), f"{TYPE}{kind}s+xml", xml.encode(), document.part.package
+    )
+    document.part.relate_to(part, f"{RELATION}{kind}s")
+
+
+def note(text: str, extra: str = "") -> str:
+    return f"<w:p><w:r><w:footnoteRef/></w:r><w:r>{extra}<w:t> {text}</w:t></w:r></w:p>"
+
+
+def refer(paragraph, kind: str, key: int) -> None:
+    mark = f'<w:r {nsdecls("w")}><w:{kind}Reference w:id="{key}"/></w:r>'
+    paragraph._p.append(parse_xml(mark))
+
+
+def test_it_tells_footnotes_and_endnotes_where_they_are_referred_to(word):
+    inner = '<w:footnoteReference w:id="2"/>'
+    add_notes(
+        word,
+        "footnote",
+        {
+            1: note("Dry thread,") + note("not oiled."),
+            2: note("Of the ABB drives only."),
+            3: note("never shown", "<w:rPr><w:vanish/></w:rPr>"),
+            4: note(f"Says nothing of itself.</w:t>{inner}<w:t>"),
+        },
+    )
+    add_notes(word, "endnote", {1: note("See EN 50600.")})
+    heading = word.add_heading("Torque", 1)
+    refer(heading, "footnote", 2)
+    bolt = word.add_paragraph("Tighten to 25 Nm")
+    refer(bolt, "footnote", 1)
+    bolt.add_run(" in a cross.")
+    refer(bolt, "endnote", 1)
+    again = word.add_paragraph("As above")
+    for key in (1, 2, 3, 99):
+        refer(again, "footnote", key)
+    cell = word.add_table(2, 1)
+    cell.cell(0, 0).text = "Limit"
+    cell.cell(1, 0).text = "9 bar"
+    refer(cell.cell(1, 0).paragraphs[0], "footnote", 4)
+
+    document = read(word)
+
+    assert [(b.kind, b.text) for b in document.blocks] == [
+        ("paragraph", "Footnote: Of the ABB drives only."),
+        (
+            "paragraph",
+            "Tighten to 25 Nm [footnote: Dry thread, not oiled.] in a cross. "
+            "[endnote: See EN 50600.]",
+        ),
+        ("paragraph", "As above"),
+        ("table", "Limit\n9 bar [footnote: Says nothing of itself.]"),
+    ]
+    assert document.title == "Torque"
+    assert "never shown" in str(document.flags)
+
+
+def test_it_refuses_a_docx_with_broken_footnotes(word):
+    word.add_paragraph("A text.")
+    part = Part(
+        PackURI("/word/footnotes.xml"), f"{TYPE}footnotes+xml", b"<w:foot", word.part.package
+    )
+    word.part.relate_to(part, f"{RELATION}footnotes")
+
+    with pytest.raises(ParseError, match=r"manual\.docx: broken DOCX"):
+        read(word)

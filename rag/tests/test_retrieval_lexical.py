@@ -14,8 +14,9 @@ from rag.codes import codes
 from rag.models import Collection, Document, Passage, Revision, RevisionState
 from rag.retrieval.allowed import allowed_of
 from rag.retrieval.expansion import Query, Term
-from rag.retrieval.lexical import CONTEXT_WEIGHT, K1, B, bm25, vocabulary, weights_of
+from rag.retrieval.lexical import CONTEXT_WEIGHT, K1, B, bm25, weights_of
 from rag.retrieval.scope import Scope
+from rag.retrieval.vocabulary import forget, vocabulary
 
 _WORDS = """
 pump valve fan unit start stop cooling standby filter pressure breaker battery alarm leak water the
@@ -262,14 +263,34 @@ def test_it_knows_the_vocabulary_with_frequencies(shelves):
         passage = _passage(rng, revision, n)
         passage.text, passage.context, passage.codes = "quixotic chillers", "", ["crac-77"]
         passage.save()
-    from rag.retrieval import lexical
+    forget()
 
-    lexical._vocabulary.checked = float("-inf")
-
-    counts = vocabulary()
+    counts = vocabulary([shelf.pk for shelf in shelves])
 
     assert (counts["quixot"], counts["crac-77"]) == (2, 2)
     assert "" not in counts
+
+
+def test_it_counts_the_words_of_the_given_collections_only(shelves):
+    """In one block: the closed collection's words, alone and beside the open one's."""
+    rng = random.Random(3)
+    for shelf, text in zip(shelves, ("quixotic chillers", "zephyr chillers"), strict=False):
+        revision = _revision(rng, _document(rng, f"only-{shelf.slug}", shelf))
+        revision.passages.all().delete()
+        passage = _passage(rng, revision, 1)
+        passage.text, passage.context, passage.codes = text, "", []
+        passage.save()
+    forget()
+
+    first, second = (vocabulary([shelf.pk]) for shelf in shelves[:2])
+
+    assert first["quixot"] == 1
+    assert "zephyr" not in first
+    assert second["zephyr"] == 1
+    assert "quixot" not in second
+    assert vocabulary([]) == {}
+    both = vocabulary([shelf.pk for shelf in shelves[:2]])
+    assert both["chiller"] == first["chiller"] + second["chiller"]
 
 
 def test_it_finds_nothing_for_stop_words_and_in_an_empty_library(db):

@@ -5,7 +5,7 @@ from datetime import timedelta
 import numpy as np
 import pytest
 from django.contrib.auth.models import Group
-from django.db import connection, transaction
+from django.db import OperationalError, connection, transaction
 from django.utils import timezone
 
 from rag.access import Reader
@@ -179,3 +179,39 @@ def test_it_compares_vectors_of_one_model_only(library):
     assert vectors.similarities([1.0] + [0.0] * 7, ids, model=other) == {
         passage.pk: pytest.approx(1.0)
     }
+
+
+def _validity(model: EmbeddingModel) -> bool | None:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(%s)",
+            [vector_index.index_name(model)],
+        )
+        row = cursor.fetchone()
+    return row[0] if row else None
+
+
+@pytest.mark.django_db(transaction=True)
+def test_it_builds_an_index_again_whose_build_was_killed():
+    """Beside a writer: the build waits for it, is cancelled, and leaves an index that no search
+    may use."""
+    model = EmbeddingModel.objects.create(name="killed", dimensions=8)
+    writer = connection.copy()
+    try:
+        with writer.cursor() as cursor:
+            cursor.execute("BEGIN; LOCK TABLE rag_passagevector IN ROW EXCLUSIVE MODE")
+        with connection.cursor() as cursor:
+            cursor.execute("SET statement_timeout = '200ms'")
+        with pytest.raises(OperationalError, match="statement timeout"):
+            vector_index.index_create(model=model)
+        assert _validity(model) is False
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("RESET statement_timeout")
+        writer.close()
+
+    vector_index.index_create(model=model)
+    assert _validity(model) is True
+    vector_index.index_create(model=model)
+    vector_index.index_drop(model=model)
+    assert _validity(model) is None

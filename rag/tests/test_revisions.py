@@ -4,16 +4,27 @@ import datetime as dt
 import random
 
 import pytest
+from django.contrib.auth.models import Group
 from django.utils import timezone
 
+from rag.intake.importing import collection_get_or_create
 from rag.intake.indexing import revision_put
 from rag.intake.lifecycle import (
     LifecycleRefused,
+    document_move,
     document_restore,
     document_withdraw,
     revision_put_in_force,
 )
-from rag.models import Collection, Document, DocumentEvent, PassageVector, Revision, RevisionState
+from rag.models import (
+    Collection,
+    Document,
+    DocumentEvent,
+    ImportJob,
+    PassageVector,
+    Revision,
+    RevisionState,
+)
 from rag.retrieval.search import search
 from rag.tests.corpus import CRAC, UPS
 
@@ -179,3 +190,59 @@ def test_it_shows_a_document_with_its_history(import_text, client_as, request, r
     body = client_as(request.getfixturevalue(role)).get(URL).json()
     assert (body["slug"], body["revisions"][0]["number"]) == ("sop-test-ups", 1)
     assert [event["action"] for event in body["events"]] == ["activated", "imported"]
+
+
+def test_it_moves_a_document_to_another_shelf_and_back(
+    import_text, no_engine, client_as, viewer, operator, supervisor, client
+):
+    night = Group.objects.create(name="night shift")
+    import_text("x.md", UPS, collection="plant")
+    import_text("y.md", UPS, collection="office")
+    closed = collection_get_or_create(slug="closed")
+    closed.groups.add(night)
+    wanted = {"collection": "office", "reason": "wrong shelf"}
+    assert post(client, "/move", **wanted).status_code in (401, 403)
+    for person in (viewer, operator):
+        assert post(client_as(person), "/move", **wanted).status_code == 403
+    boss = client_as(supervisor)
+    assert post(boss, "/move", collection="office").status_code == 409, "a reason is needed"
+    assert post(boss, "/move", reason="x").status_code == 400
+    assert post(boss, "/move", **(wanted | {"collection": "closed"})).status_code == 404
+    assert "already" in post(boss, "/move", **(wanted | {"collection": "plant"})).json()["detail"]
+
+    moved = post(boss, "/move", **wanted).json()
+
+    assert moved["collection"] == "office"
+    assert moved["events"][0]["action"] == "moved"
+    assert moved["events"][0]["reason"] == "From Plant to Office: wrong shelf"
+    assert not search(query="runtime shown", collection="plant").hits
+    assert {hit.document for hit in search(query="runtime shown", collection="office").hits} > {
+        "sop-test-ups"
+    }
+    supervisor.groups.add(night)
+    assert post(boss, "/move", **(wanted | {"collection": "closed"})).status_code == 200
+    assert "sop-test-ups" not in {hit.document for hit in search(query="runtime shown").hits}
+    assert post(client_as(operator), "/move", **wanted).status_code == 403
+    assert post(boss, "/move", **(wanted | {"collection": "plant"})).json()["collection"] == "plant"
+
+
+def test_it_does_not_move_onto_the_same_path_or_while_it_is_imported(
+    import_text, no_engine, supervisor
+):
+    document = import_text("x.md", UPS, collection="plant").document
+    other = import_text("x.md", UPS + "\nOther.\n", collection="office").document
+    office = other.collection
+    with pytest.raises(LifecycleRefused, match=r"Office holds .* from the same path \(x\.md\)"):
+        document_move(document=document, collection=office, user=supervisor, reason="x")
+    empty = collection_get_or_create(slug="empty")
+    job = ImportJob.objects.create(
+        origin="upload", collection=document.collection, kind="sop", source_path="x.md"
+    )
+    with pytest.raises(LifecycleRefused, match="is being imported"):
+        document_move(document=document, collection=empty, user=supervisor, reason="x")
+    ImportJob.objects.filter(pk=job.pk).update(state="done")
+
+    moved = document_move(document=document, collection=empty, user=supervisor, reason="x")
+
+    assert moved.collection == empty
+    assert import_text("x.md", UPS, collection="empty").status == "unchanged"

@@ -33,6 +33,7 @@ INSTEAD = {
 @rule
 def units_lost(facts: Facts) -> Iterator[Suspicion]:
     """A unit that should cool and does not: stopped, or its fan limited by the drive."""
+    dark = _no_power(facts)
     for unit in facts.situation.lost_units:
         fan = facts.value(unit.tag, "fan_speed_pct")
         short = fan is not None and fan < unit.fan_sp_pct - FAN_SHORT_PCT
@@ -51,6 +52,7 @@ def units_lost(facts: Facts) -> Iterator[Suspicion]:
             )
             .speaks(unit.fault, f"{unit.tag}.fault = 1", 40)
             .speaks(not unit.running, f"{unit.tag} reports that it does not run", 4)
+            .speaks(bool(dark) and not unit.running and not unit.fault, dark, 0.05)
             .speaks(
                 short and turning,
                 f"its fan turns at {said(fan)} % where {unit.fan_sp_pct:g} % is set",
@@ -63,6 +65,17 @@ def units_lost(facts: Facts) -> Iterator[Suspicion]:
             )
             .refuted(f"{unit.tag}.fault clears and {unit.tag}.running is 1")
         )
+
+
+def _no_power(facts: Facts) -> str:
+    """That nothing feeds the cooling: the mains are lost and no generator carries them."""
+    lost = [u.tag for u in facts.of_kind("utility") if facts.below(u.tag, "available", 0.5)]
+    carried = any(facts.at_least(g.tag, "running", 1) for g in facts.of_kind("generator"))
+    return (
+        f"{lost[0]} is lost and no generator runs, which explains it"
+        if lost and not carried
+        else ""
+    )
 
 
 @rule

@@ -23,6 +23,9 @@ class XidClass(NamedTuple):
     remedies: dict[str, float]
 
 
+# Errors that a restart heals, of a GPU that goes on working until then: no new work costs nothing,
+# draining costs the work of eight (EOP-GPU-02 step 3: reset at the next opportunity).
+CORDON = {"cordon_node": 1.0, "drain_node": 0.6, "reset_node": 0.4, "open_work_order": 0.5}
 DRAIN = {"drain_node": 1.0, "cordon_node": 0.55, "reset_node": 0.5, "open_work_order": 0.5}
 XIDS: dict[int, XidClass] = {
     79: XidClass("gpu_lost", "has fallen off the bus", DRAIN),
@@ -43,6 +46,8 @@ def xid_errors(facts: Facts) -> Iterator[Suspicion]:
         if not xid:
             continue
         found = XIDS.get(int(xid), OTHER_XID)
+        works = found.cause == "memory_errors" and facts.at_least(gpu.tag, "util_pct", 20)
+        remedies = CORDON if works else found.remedies
         yield (
             Suspicion(
                 found.cause,
@@ -51,7 +56,7 @@ def xid_errors(facts: Facts) -> Iterator[Suspicion]:
                 f"server {gpu.parent}",
                 2.0,
                 frozenset({"job.throughput_pct", "job.step_time_s", "gpu.throttle_reasons"}),
-                _of_server(found.remedies, gpu),
+                _of_server(remedies, gpu),
             )
             .speaks(True, f"{gpu.tag}.xid = {xid:.0f}", 40)
             .speaks(facts.below(gpu.tag, "util_pct", 1), f"{gpu.tag} does no work", 2)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from statistics import median
 
 from approvals.agent.causes.base import Suspicion, rule
@@ -11,6 +11,13 @@ from approvals.agent.facts import Facts, Thing
 # A rack's probe and the middle of its servers' own inlet sensors differ less when both are right
 # (assumed: half of the demo plant's instrument drift), K.
 AGREE_K = 2.5
+# Temperatures that a controller holds: with what, and between which values of that it has room left
+# either way, % (assumed).
+EFFORT: Mapping[tuple[str, str], tuple[str, float, float]] = {
+    ("crac", "supply_c"): ("valve_pct", 40.0, 70.0),
+    ("cdu", "supply_c"): ("valve_pct", 20.0, 80.0),
+    ("tower", "leaving_c"): ("fan_speed_pct", 20.0, 90.0),
+}
 
 
 @rule
@@ -51,6 +58,29 @@ def doubted(facts: Facts) -> Iterator[Suspicion]:
             .speaks(bool(explained), explained, 0.05)
             .refuted(f"{tag} agrees with its redundant sensors and with the twin")
         )
+
+
+@rule
+def controllers_calm(facts: Facts) -> Iterator[Suspicion]:
+    """A temperature is off, and the controller that holds it does not strive: it has room left."""
+    occasion = facts.occasion
+    effort = EFFORT.get((occasion.asset_kind, occasion.quantity))
+    if effort is None or occasion.of_instrument:
+        return
+    quantity, low, high = effort
+    shown = facts.value(occasion.asset, quantity)
+    if shown is None or not low <= shown < high:
+        return
+    yield (
+        _suspicion(facts, occasion.point, occasion.asset, prior=0.6)
+        .speaks(
+            True,
+            f"{occasion.asset}.{quantity} stands at {shown:.0f} %: its controller has room left and "
+            "does not use it",
+            12,
+        )
+        .refuted(f"{occasion.asset}.{quantity} runs to its end while {occasion.point} stays off")
+    )
 
 
 def _in_question(facts: Facts) -> list[str]:

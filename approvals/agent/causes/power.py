@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from approvals.agent.causes.air import WARM_AIR
 from approvals.agent.causes.base import Suspicion, rule, said
 from approvals.agent.facts import Facts
 
@@ -34,7 +35,7 @@ def utility_lost(facts: Facts) -> Iterator[Suspicion]:
                 f"{facts.name(utility)} is lost",
                 "power",
                 2.0,
-                frozenset(fed) | ON_BATTERY,
+                frozenset(fed) | ON_BATTERY | WARM_AIR,
                 {f"open_work_order@{utility}": 0.35},
             )
             .speaks(True, f"{utility}.available = 0", 40)
@@ -53,7 +54,10 @@ def utility_lost(facts: Facts) -> Iterator[Suspicion]:
                     f"{facts.name(generator)} did not start after the utility was lost",
                     "power",
                     2.0,
-                    frozenset(fed) | ON_BATTERY | {"generator.start_fail", "utility.available"},
+                    frozenset(fed)
+                    | ON_BATTERY
+                    | WARM_AIR
+                    | {"generator.start_fail", "utility.available"},
                     {
                         "shed_rack_load": 0.8,
                         **{f"shed_rack_load@{tag}": 0.9 for tag in _largest(facts)},

@@ -94,6 +94,11 @@ def pumps_worn(facts: Facts) -> Iterator[Suspicion]:
                 {"start_standby_unit": 0.8, f"open_work_order@{pump.tag}": 0.85},
             )
             .speaks(True, f"{pump.tag} runs and gives {flow:.1f} L/s", 10)
+            .speaks(
+                any(facts.below(u.tag, "available", 0.5) for u in facts.of_kind("utility")),
+                "the mains were lost and drives start again",
+                0.1,
+            )
             .refuted(f"{pump.tag}.flow_lps is above {WORN_LPS:g} L/s again")
         )
 
@@ -156,6 +161,11 @@ def tower_weak(facts: Facts) -> Iterator[Suspicion]:
             .speaks(
                 fan is not None and fan > 90, f"its fan turns at {said(fan)} %: air is there", 3
             )
+            .speaks(
+                fan is not None and 20 <= fan <= 90,
+                f"its fan turns at {said(fan)} %: its controller sees no need",
+                0.15,
+            )
             .refuted(f"{tower.tag}.leaving_c falls below 31 °C")
         )
 
@@ -203,6 +213,11 @@ def technology_water(facts: Facts) -> Iterator[Suspicion]:
                     valve is not None and valve > 80,
                     f"its primary valve is open at {said(valve)} %",
                     3,
+                )
+                .speaks(
+                    valve is not None and 20 <= valve <= 80,
+                    f"its primary valve is open at {said(valve)} %: its controller has room left",
+                    0.15,
                 )
                 .refuted(f"{cdu.tag}.supply_c falls below 38 °C")
             )

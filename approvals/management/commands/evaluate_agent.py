@@ -11,7 +11,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from approvals.agent.calibration import bins_store
-from approvals.evaluation.cases import FILE, HELD_OUT, Case, CaseError, cases_read
+from approvals.evaluation.cases import DRAWN, FILE, HELD_OUT, Case, CaseError, cases_read
 from approvals.evaluation.kept import Kept
 from approvals.evaluation.measure import Outcome, calibration_of, figures_of, summary, table
 from approvals.evaluation.runner import case_run
@@ -36,7 +36,7 @@ class Command(BaseCommand):
         parser.add_argument(
             "--cases",
             default="scenarios",
-            help="scenarios (the rules were written on them), held_out, or a file of their form",
+            help="scenarios (the rules were written on them), held_out, drawn, or a file of their form",
         )
         parser.add_argument(
             "--resume",
@@ -65,7 +65,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         facility = read_facility()
-        path = {"scenarios": FILE, "held_out": HELD_OUT}.get(
+        path = {"scenarios": FILE, "held_out": HELD_OUT, "drawn": DRAWN}.get(
             options["cases"], Path(options["cases"])
         )
         if options["calibrate"] and path != FILE:

@@ -18,6 +18,7 @@ for (const row of document.querySelectorAll(".nav, .tabs")) {
   if (here) row.scrollLeft = here.offsetLeft - row.offsetLeft - 12;
 }
 
+const title = document.title;
 const badge = (key) => document.querySelector(`[data-count="${key}"]`);
 
 function showCount(key, count, tone) {
@@ -33,6 +34,7 @@ async function refresh() {
     const counts = await api("/api/v1/platform/counts");
     showCount("alarms", counts.alarms, counts.alarms_critical ? "critical" : "");
     showCount("approvals", counts.proposals, "accent");
+    document.title = counts.proposals ? `(${counts.proposals}) ${title}` : title; // seen on a tab in the background
   } catch {
     // The counts are a convenience; the pages themselves report a lost server.
   }

@@ -32,7 +32,7 @@ def _browser_path() -> str:
     pytest.skip(f"BROWSER TESTS ARE SKIPPED: {message}")
 
 
-LAST = ("test_approvals.py", "test_survival.py")
+LAST = ("test_approvals.py", "test_gate_pages.py", "test_survival.py")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -174,6 +174,10 @@ TOOL = ChatTool(
     score=score,
     run=run,
     combines=combines,
+    purpose=(
+        "Alarms that are open, unacknowledged, acknowledged or cleared, by equipment and "
+        "severity, with the likely cause of each group."
+    ),
     schema={
         "type": "object",
         "required": ["assets", "kinds", "state", "severities"],

@@ -132,6 +132,10 @@ TOOL = ChatTool(
     score=score,
     run=run,
     combines=combines,
+    purpose=(
+        "Points whose data are bad (which=bad), that are silent (which=silent), or both, with"
+        " the test that failed."
+    ),
     schema={
         "type": "object",
         "required": ["assets", "kinds", "which"],

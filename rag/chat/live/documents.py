@@ -159,6 +159,7 @@ TOOL = ChatTool(
     score=score,
     run=run,
     combines=combines,
+    purpose=("Which documents are in force (list), or due for review (review). Not what they say."),
     schema={
         "type": "object",
         "required": ["what", "about", "kinds"],

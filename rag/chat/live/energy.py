@@ -148,6 +148,7 @@ TOOL = ChatTool(
     score=score,
     run=run,
     combines=combines,
+    purpose=("PUE, WUE, CUE and REF of the facility, its energy use and cost."),
     schema={
         "type": "object",
         "required": ["ratios"],

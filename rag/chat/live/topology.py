@@ -267,6 +267,10 @@ TOOL = ChatTool(
     score=score,
     run=run,
     combines=combines,
+    purpose=(
+        "What feeds or cools a piece of equipment, what depends on it, where it stands, what "
+        "is inside it, and whether it is a single point of failure."
+    ),
     schema={
         "type": "object",
         "required": ["asset", "what", "links"],

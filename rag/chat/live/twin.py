@@ -244,6 +244,10 @@ TOOL = ChatTool(
     score=score,
     run=run,
     combines=combines,
+    purpose=(
+        "How well the digital twin follows the plant (state), and its prediction of a fault, "
+        "a stop or a start (whatif)."
+    ),
     schema={
         "type": "object",
         "required": ["what"],

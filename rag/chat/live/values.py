@@ -268,6 +268,11 @@ TOOL = ChatTool(
     score=score,
     run=run,
     combines=combines,
+    purpose=(
+        "What points report now or reported over a time: values of named equipment or of a "
+        "kind of equipment; the most, least, mean or sum of a quantity; what is above or "
+        "below a level."
+    ),
     schema={
         "type": "object",
         "required": ["assets", "kinds", "quantities", "operation"],

@@ -22,7 +22,7 @@ class Command(BaseCommand):
 
     help = (
         "Run the attacks of a file (OWASP LLM01, 05, 06, 08) through import, retrieval and "
-        "answers, once with the configured language model and three times with a server that "
+        "answers, once with the configured language model and four times with a server that "
         "obeys every attack. Everything is rolled back; the run is kept. Fails when one gets "
         "through (docs/hostile-documents.md)."
     )
@@ -86,7 +86,9 @@ class Command(BaseCommand):
             try:
                 for attack in attacks:
                     ways = {
-                        f"hostile ({mode})": partial(model.behave, attack.draft, mode)
+                        f"hostile ({mode})": partial(
+                            model.behave, attack.draft, mode, attack.sentences
+                        )
                         for mode in MODES
                     }
                     rows += self._rows(attack, ways)

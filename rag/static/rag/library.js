@@ -1,4 +1,4 @@
-// The library's list: filters at once, keyboard, select to withdraw or restore with undo.
+// The library's list: filters at once, keyboard, select to withdraw, restore or move, with undo.
 import { api } from "/static/js/api.js";
 import { toast } from "/static/js/toast.js";
 
@@ -49,36 +49,55 @@ function show() {
   byId("bulk-count").textContent = picked.length;
   byId("bulk-withdraw").hidden = picked.every((row) => "withdrawn" in row.dataset);
   byId("bulk-restore").hidden = picked.every((row) => !("withdrawn" in row.dataset));
+  const shelf = byId("bulk-collection").value;
+  byId("bulk-move").hidden = !shelf || picked.every((row) => row.dataset.collection === shelf);
   for (const row of rows) row.setAttribute("aria-selected", String(picked.includes(row)));
 }
 
-/** One request per document, so that one refusal stops none of the others. */
-async function change(slugs, step, reason) {
+/** One request per document, so that one refusal stops none of the others; those that went well. */
+async function change(items, step) {
   const outcomes = await Promise.allSettled(
-    slugs.map((slug) => api(`/api/v1/knowledge/documents/${slug}/${step}`, { method: "POST", body: { reason } })),
+    items.map(({ slug, ...body }) => api(`/api/v1/knowledge/documents/${slug}/${step}`, { method: "POST", body })),
   );
   const failed = outcomes.filter((outcome) => outcome.status === "rejected");
   for (const outcome of failed.slice(0, 3)) toast(outcome.reason.message, "critical", 10);
-  return slugs.filter((_, index) => outcomes[index].status === "fulfilled");
+  return items.filter((_, index) => outcomes[index].status === "fulfilled");
 }
 
-function offerUndo(slugs) {
+/** What takes a decision back survives the reload that shows it. */
+function reloadWithUndo(text, step, items) {
+  sessionStorage.setItem("undo", JSON.stringify({ text, step, items }));
+  location.reload();
+}
+
+function offerUndo({ text, step, items }) {
   const node = document.createElement("div");
   node.className = "toast";
   node.dataset.tone = "ok";
-  node.append(`${slugs.length} withdrawn. `);
+  node.append(`${text} `);
   const undo = document.createElement("button");
   undo.className = "btn btn-ghost";
   undo.type = "button";
   undo.textContent = "Undo";
   undo.addEventListener("click", async () => {
     undo.disabled = true;
-    await change(slugs, "restore", "Undone");
-    location.reload();
+    const done = await change(items, step);
+    if (done.length === items.length) location.reload();
+    else setTimeout(() => location.reload(), 6000); // the refusals are read first
   });
   node.append(undo);
   document.querySelector(".toasts").append(node);
   setTimeout(() => node.remove(), 20000);
+}
+
+/** The reason that was typed; without one, says what for and asks for it. */
+function reasonFor(what) {
+  const reason = byId("bulk-reason").value.trim();
+  if (!reason) {
+    toast(`${what} needs a reason: the next shift reads it.`, "high");
+    byId("bulk-reason").focus();
+  }
+  return reason;
 }
 
 if (bulk) {
@@ -92,25 +111,33 @@ if (bulk) {
     show();
   });
   byId("bulk-withdraw").addEventListener("click", async () => {
-    const reason = byId("bulk-reason").value.trim();
-    if (!reason) {
-      toast("Withdrawing needs a reason: the next shift reads it.", "high");
-      byId("bulk-reason").focus();
-      return;
-    }
-    const done = await change(chosen().filter((row) => !("withdrawn" in row.dataset)).map((row) => row.dataset.slug), "withdraw", reason);
-    if (!done.length) return;
-    sessionStorage.setItem("withdrawn", JSON.stringify(done));
-    location.reload();
+    const reason = reasonFor("Withdrawing");
+    if (!reason) return;
+    const wanted = chosen().filter((row) => !("withdrawn" in row.dataset));
+    const done = await change(wanted.map((row) => ({ slug: row.dataset.slug, reason })), "withdraw");
+    if (done.length) reloadWithUndo(`${done.length} withdrawn.`, "restore", done.map(({ slug }) => ({ slug, reason: "Undone" })));
   });
   byId("bulk-restore").addEventListener("click", async () => {
-    await change(chosen().filter((row) => "withdrawn" in row.dataset).map((row) => row.dataset.slug), "restore", byId("bulk-reason").value);
+    const reason = byId("bulk-reason").value;
+    await change(chosen().filter((row) => "withdrawn" in row.dataset).map((row) => ({ slug: row.dataset.slug, reason })), "restore");
     location.reload();
   });
-  const withdrawn = sessionStorage.getItem("withdrawn");
-  if (withdrawn) {
-    sessionStorage.removeItem("withdrawn");
-    offerUndo(JSON.parse(withdrawn));
+  byId("bulk-collection").addEventListener("change", show);
+  byId("bulk-move").addEventListener("click", async () => {
+    const collection = byId("bulk-collection").value;
+    const reason = reasonFor("Moving");
+    if (!reason) return;
+    const from = new Map(chosen().map((row) => [row.dataset.slug, row.dataset.collection]));
+    const wanted = [...from].filter(([, shelf]) => shelf !== collection).map(([slug]) => ({ slug, collection, reason }));
+    const done = await change(wanted, "move");
+    if (!done.length) return;
+    const name = byId("bulk-collection").selectedOptions[0].textContent;
+    reloadWithUndo(`${done.length} moved to ${name}.`, "move", done.map(({ slug }) => ({ slug, collection: from.get(slug), reason: "Undone" })));
+  });
+  const undone = sessionStorage.getItem("undo");
+  if (undone) {
+    sessionStorage.removeItem("undo");
+    offerUndo(JSON.parse(undone));
   }
   show();
 }
