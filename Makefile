@@ -5,6 +5,9 @@ PORT ?= 8000
 VENV := .venv
 PY := $(VENV)/bin/python
 PIP := $(PY) -m pip install --disable-pip-version-check --progress-bar on
+# Every process of the product and each worker of the tests reads what another compiled: without
+# it each compiles all of our modules anew, about a second for every one of a start's nine.
+unexport PYTHONDONTWRITEBYTECODE
 # beside the library it stands for, so that work trees may share a $(VENV)
 KERNELS := kvserve/kernels/_kernels.stamp
 
@@ -58,8 +61,10 @@ lint: $(VENV)/.dev
 	$(PY) manage.py spectacular --validate --fail-on-warn --file /dev/null
 
 # Missing migrations are a test (ops_platform/tests/test_project.py): they need the database.
+# Without SLOW=1 all but the tests marked slow (whole product in a browser, soaks, golden questions);
+# CI runs `make test SLOW=1`, which is everything.
 unit: $(VENV)/.dev
-	$(PY) -m pytest -n 2 $(ARGS)
+	$(PY) -m pytest -n 2 $(if $(SLOW),,-m "not slow") $(ARGS)
 
 format: $(VENV)/.dev
 	$(VENV)/bin/ruff check --fix .

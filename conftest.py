@@ -1,6 +1,9 @@
 """Fixtures that every room's tests share: people with roles, the demo facility, real services."""
 
+import functools
+import gc
 import os
+import ssl
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -8,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from django.conf import settings
 from django.test import Client
+
+from ops_platform.testing_database import MigratedOnce
 
 if TYPE_CHECKING:
     from ops_platform.models import User
@@ -20,6 +25,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Start the longest groups first."""
     ranks = {group: rank for rank, group in enumerate(LONGEST_FIRST)}
     items.sort(key=lambda item: ranks.get(_group(item.nodeid), len(ranks)))
+
+
+def pytest_collection_finish() -> None:
+    """What is there by now stays: the garbage collector need not go through it again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -52,6 +63,25 @@ def _quick_passwords() -> Iterator[None]:
     from django.test import override_settings
 
     with override_settings(PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"]):
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _root_certificates_read_once() -> Iterator[None]:
+    """httpx reads them anew for each client, 30 ms of CPU every time, for addresses without TLS too.
+
+    Clients with certificates or trust of their own still get a context of their own.
+    """
+    from httpx._transports import default
+
+    read, kept = default.create_ssl_context, functools.cache(default.create_ssl_context)
+
+    def create(verify: Any = True, cert: Any = None, trust_env: bool = True) -> ssl.SSLContext:
+        make = kept if verify is True and cert is None else read
+        return make(verify=verify, cert=cert, trust_env=trust_env)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(default, "create_ssl_context", create)
         yield
 
 
@@ -225,15 +255,41 @@ END $$
 
 
 @pytest.fixture(scope="session")
-def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> None:
+def _migrated_once(tmp_path_factory: pytest.TempPathFactory) -> MigratedOnce | None:
+    """What one of several parallel workers does for all; None where there is one process."""
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        return None
+    return MigratedOnce(tmp_path_factory.getbasetemp().parent)
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(
+    django_db_modify_db_settings: None, _migrated_once: MigratedOnce | None
+) -> None:
+    """Called by pytest-django before it makes the test database."""
+    if _migrated_once is not None:
+        _migrated_once.begin()
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(
+    django_db_setup: None, django_db_blocker: Any, _migrated_once: MigratedOnce | None
+) -> Iterator[None]:
     """Transactional tests empty every table with TRUNCATE, which tables of evidence refuse.
 
     Those triggers are switched off in the test database only; tests that prove them switch them on.
     """
     from django.db import connection
 
-    with django_db_blocker.unblock(), connection.cursor() as cursor:
-        cursor.execute(_MAY_FLUSH)
+    with django_db_blocker.unblock():
+        if _migrated_once is not None:
+            _migrated_once.end()
+        with connection.cursor() as cursor:
+            cursor.execute(_MAY_FLUSH)
+    yield
+    if _migrated_once is not None:
+        with django_db_blocker.unblock():
+            _migrated_once.forget()
 
 
 @pytest.fixture(autouse=True)

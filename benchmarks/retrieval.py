@@ -221,8 +221,6 @@ def percentiles(spans: list[float]) -> dict[str, float]:
 
 def recall(asked: list[str], wanted: dict[str, str]) -> dict[str, Any]:
     """Share of the exact nearest ten that the search's vector leg finds."""
-    from django.db import transaction
-
     from rag.intake.embedding import serving_model
     from rag.llm import embed_queries
     from rag.retrieval import vectors
@@ -233,9 +231,8 @@ def recall(asked: list[str], wanted: dict[str, str]) -> dict[str, Any]:
     allowed = allowed_of(Scope.of(collection=wanted.get("collection"), kinds=kinds))
     model, found, paths = serving_model(), [], set()
     for vector in embed_queries(asked):
-        with transaction.atomic():
-            near = vectors.nearest(vector, allowed, model=model, limit=50)
-        exact = vectors._exact(vector, allowed, model, 10)
+        near = vectors.nearest(vector, allowed, model=model, limit=50)
+        exact = vectors.nearest_exact(vector, allowed, model=model, limit=10)
         paths.add(near.path)
         if exact:
             found.append(len(set(list(near.similarities)[:10]) & set(exact)) / len(exact))

@@ -230,9 +230,10 @@ def show_findings(answer: Answer) -> dict[str, Any]:
 
 
 def _doubts() -> dict[str, str]:
-    rows = PointQuality.objects.filter(flag__in=(Quality.SUSPECT, Quality.FAIL)).select_related(
-        "point"
-    )
+    """What the quality tests doubt, then what says nothing any more; at most `KEPT`."""
+    rows = PointQuality.objects.select_related("point")
+    doubted = rows.filter(flag__in=(Quality.SUSPECT, Quality.FAIL)).order_by("-flag", "point__tag")
+    silent = rows.filter(flag=Quality.MISSING).order_by("point__tag")
     return {
         row.point.tag: "; ".join(
             f"{name}: {test.get('detail', '')}"
@@ -240,7 +241,7 @@ def _doubts() -> dict[str, str]:
             if test.get("flag", 0) >= Quality.SUSPECT
         )
         or f"quality flag {row.get_flag_display().lower()}"
-        for row in rows.order_by("-flag", "point__tag")[:KEPT]
+        for row in [*doubted[:KEPT], *silent[:KEPT]][:KEPT]
     }
 
 

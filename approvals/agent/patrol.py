@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.contrib.auth.models import AbstractUser
+from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 
 from approvals.agent.investigate import investigation_open, investigation_run
@@ -29,7 +30,8 @@ QUESTION_CHARS = 500
 
 
 def conspicuous() -> list[Occasion]:
-    """What has no alarm and still deserves a look: twin findings, lasting doubts about sensors.
+    """What has no alarm and still deserves a look: twin findings, lasting doubts about sensors, one
+    sensor that fell silent.
 
     Not where an alarm is open at the asset (that is looked at anyway), nor where a look ended
     within ``AGAIN_AFTER`` or is under way.
@@ -47,16 +49,20 @@ def conspicuous() -> list[Occasion]:
                 point=finding.point.tag if finding.point else "",
             ),
         )
-    doubted = PointQuality.objects.filter(
-        flag__in=(Quality.SUSPECT, Quality.FAIL), since__lt=now - LASTING
-    ).select_related("point__asset")
+    # One silent sensor beside others of its asset that speak; a silent source is the alarms' affair.
+    speaks = PointQuality.objects.filter(flag=Quality.GOOD, point__asset=OuterRef("point__asset"))
+    lasting = Q(flag__in=(Quality.SUSPECT, Quality.FAIL), since__lt=now - LASTING)
+    silent = Q(flag=Quality.MISSING) & Exists(speaks)  # the flag itself takes ten minutes
+    doubted = PointQuality.objects.filter(lasting | silent).select_related("point__asset")
     for doubt in doubted.order_by("-flag", "since", "pk")[:50]:
         found.setdefault(
             doubt.point.asset.tag,
             occasion_of_asset(
                 asset=doubt.point.asset,
                 trigger=Trigger.SCHEDULE.value,
-                what=f"The quality tests doubt {doubt.point.tag}",
+                what=f"{doubt.point.tag} is silent"
+                if doubt.flag == Quality.MISSING
+                else f"The quality tests doubt {doubt.point.tag}",
                 at=at,
                 point=doubt.point.tag,
             ),

@@ -27,6 +27,8 @@ from approvals.catalogue import KINDS, Action, check_conditions
 from approvals.catalogue.situation import needed_w
 from approvals.prediction import predictions_make
 
+# Rows of the ranking that the timeline keeps, besides the work orders.
+SHOWN = 12
 # Passages fetched per action kind.
 RETRIEVED = 8
 PROCEDURES = ["eop", "sop", "mop"]
@@ -281,7 +283,8 @@ def decide(candidates: list[Candidate], with_model: bool, world: World) -> Candi
     with world.think("decide", "Rank and decide", with_model=with_model) as step:
         order, nothing = ranked(candidates), nothing_row(candidates)
         best = next((c for c in order if beats_nothing(c, nothing)), None)
-        rows = [*(c.as_dict() for c in order[:20]), nothing]
+        shown = (c for n, c in enumerate(order) if n < SHOWN or c.action.kind in HARMLESS)
+        rows = [*(c.as_dict() for c in shown), nothing]
         step.output = {
             "ranking": sorted(rows, key=lambda row: -row["score"]),
             "chosen": best.title if best else nothing["action"],

@@ -85,7 +85,11 @@ def best_support(
         )
         if hit.text.lstrip().lower().startswith("only if"):
             score *= 0.7
-        if kind.target_kind == "other" and hit.kind == "eop" and not (names_target or names_subject):
+        if (
+            kind.target_kind == "other"
+            and hit.kind == "eop"
+            and not (names_target or names_subject)
+        ):
             score *= 0.5
         if score > best.score:
             best = Support(score, cite(hit))

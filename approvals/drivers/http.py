@@ -15,6 +15,8 @@ from approvals.drivers.wire import Answer, Wire, WireError
 ATTEMPTS = 4
 # Pause before each repeat, s; longer where the other side asks for it (Retry-After).
 BACKOFF_S = (0.2, 0.5, 1.0)
+# No point holds more; beyond it is nonsense, and beyond 1e308 no float.
+MOST_VALUE = 1e15
 # Nothing was taken: the request came too early, or belongs elsewhere (RFC 9110, RFC 6585).
 NOT_TAKEN = (307, 308, 421, 425, 429)
 
@@ -68,7 +70,11 @@ def keyed_write(
 def result_of(order: Order, body: dict[str, Any], *, attempts: int = 1) -> WriteResult:
     """A confirmation from `{previous?, duplicate?}`; a `previous` that is no number tells nothing."""
     previous = body.get("previous")
-    known = isinstance(previous, int | float) and not isinstance(previous, bool)
+    known = (
+        isinstance(previous, int | float)
+        and not isinstance(previous, bool)
+        and abs(previous) < MOST_VALUE
+    )
     return WriteResult(
         order.tag,
         order.value,

@@ -90,7 +90,7 @@ class RedfishDriver(SettledDriver):
             value = resolve_pointer(body, point["property"])
             if "values" not in point:
                 return Found(_finite(value), mark, whole=body)
-        except (JsonPointerException, TypeError, ValueError) as error:
+        except (JsonPointerException, TypeError, ValueError, OverflowError) as error:
             raise DriverError(
                 f"{link.url}{point['path']} has no number at {point['property']}",
                 maybe_applied=False,

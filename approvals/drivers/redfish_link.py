@@ -14,8 +14,9 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from approvals.drivers import settled
 from approvals.drivers.base import DriverError
-from approvals.drivers.settled import PAUSE_S, Busy, Lost
+from approvals.drivers.settled import Busy, Lost
 from approvals.drivers.wire import Answer, Wire, WireError
 
 ROOT = "/redfish/v1/"
@@ -130,7 +131,7 @@ class RedfishLink:
         after_s = answer.retry_after_s
         if answer.status == 429 or (answer.status == 503 and after_s is not None):
             raise Busy(f"is busy ({answer.status} {_words(answer)})".replace(" )", ")"),
-                       max(after_s or 0.0, PAUSE_S))  # fmt: skip
+                       max(after_s or 0.0, settled.PAUSE_S))  # fmt: skip
         if answer.status >= 500:
             raise Lost(f"answered {answer.status} {_words(answer)}".rstrip())
         return answer

@@ -180,7 +180,7 @@ class SettledDriver(Driver):
     ) -> DriverError:
         """The device took the write and shows something else, for good or not yet."""
         reads = self._number(point, after)
-        shown = after.text or (f"{reads:g}" if reads is not None else "no number")
+        shown = after.text or _shown(reads)
         was = tried.previous or after
         if not tried.sent:
             return DriverError(
@@ -198,7 +198,7 @@ class SettledDriver(Driver):
         before = self._number(point, was)
         return DriverError(
             f"writing {order.words}: {self._place()} accepted {order.value:g} but holds {shown} "
-            f"(before: {was.text or f'{before:g}'}); the point was changed to another value than "
+            f"(before: {was.text or _shown(before)}); the point was changed to another value than "
             "the one that was signed",
             maybe_applied=False,
             reads=reads,
@@ -206,7 +206,7 @@ class SettledDriver(Driver):
         )
 
     def _number(self, point: dict[str, Any], found: Found) -> float | None:
-        return None if math.isnan(found.raw) else self._value(point, found.raw)
+        return self._value(point, found.raw) if math.isfinite(found.raw) else None
 
     def look(self, order: Order) -> Seen:
         """Read the point: it holds what was ordered, or it does not."""
@@ -221,8 +221,12 @@ class SettledDriver(Driver):
         except DriverError as error:
             return Seen(None, error.detail)
         value = self._number(point, found)
-        shown = found.text or f"{value:g}"
+        shown = found.text or _shown(value)
         seen = f"{self._place()} reads {order.tag} = {shown}"
         if same(found.raw, raw):
             return Seen(True, seen)
         return Seen(None if value is None else False, f"{seen}, {order.value:g} was ordered")
+
+
+def _shown(value: float | None) -> str:
+    return "no number" if value is None else f"{value:g}"

@@ -7,6 +7,7 @@ Certificates are always verified, against the system's authorities or a file of 
 from __future__ import annotations
 
 import json
+import math
 import socket
 import ssl
 import threading
@@ -50,11 +51,12 @@ class Answer(NamedTuple):
         return 300 <= self.status < 400
 
     def body(self) -> Any:
-        """The JSON, else {"detail": the first 200 characters}."""
+        """The JSON as the database can keep it (no NaN, no infinity, no NUL), else {"detail": the first 200
+        characters}."""
         try:
-            return json.loads(self.content)
-        except ValueError:
-            return {"detail": self.content[:200].decode("utf-8", "replace").strip()}
+            return _kept(json.loads(self.content, parse_constant=_finite, parse_float=_finite))
+        except (ValueError, RecursionError):
+            return {"detail": _kept(self.content[:200].decode("utf-8", "replace").strip())}
 
     @property
     def retry_after_s(self) -> float | None:
@@ -82,6 +84,23 @@ class Answer(NamedTuple):
             return ""
         word = "ahead of" if ahead_s > 0 else "behind"
         return f"; its clock is {abs(ahead_s):.0f} s {word} ours"
+
+
+def _finite(text: str) -> float:
+    if not math.isfinite(number := float(text)):
+        raise ValueError(f"{text} is no number to keep")
+    return number
+
+
+def _kept(value: Any) -> Any:
+    """Strings without NUL and lone surrogates, at any depth."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode().replace("\0", "\ufffd")
+    if isinstance(value, list):
+        return [_kept(one) for one in value]
+    if isinstance(value, dict):
+        return {_kept(name): _kept(one) for name, one in value.items()}
+    return value
 
 
 def _date(text: str) -> datetime | None:

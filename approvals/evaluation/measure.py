@@ -63,7 +63,14 @@ class Outcome:
         """The outcome that `as_dict` made. Raises TypeError for another version's."""
         kept = {name: value for name, value in stored.items() if name != "harmful"}
         proposed = tuple(
-            Proposed(**{k: tuple(v) if isinstance(v, list) else v for k, v in one.items()})
+            Proposed(
+                kind=str(one["kind"]),
+                target=str(one["target"]),
+                title=str(one["title"]),
+                harmful=bool(one["harmful"]),
+                reasons=tuple(one["reasons"]),
+                alternatives=tuple(one["alternatives"]),
+            )
             for one in kept.pop("proposed")
         )
         return cls(proposed=proposed, **{**kept, "diverged": tuple(kept.get("diverged", ()))})

@@ -115,11 +115,11 @@ def test_it_only_orders_the_repair_where_the_others_carry_the_racks(set_values: 
 
 def test_a_work_order_holds_nothing_up(set_values: SetValues) -> None:
     """The repair is ordered already; when the plant can no longer wait, it is protected as well."""
-    low = {f"rack-{row}-{n:02}.power_w": 4000.0 for row in (1, 2) for n in range(1, 9)}
-    set_values(VALVE_STUCK | low)
+    racks = [f"rack-{row}-{n:02}.power_w" for row in (1, 2) for n in range(1, 9)]
+    set_values(VALVE_STUCK | dict.fromkeys(racks, 4000.0))
     alarm = _raise_alarm("crac-3.supply_c", value=6.5, rule="CRAC supply off setpoint")
     assert investigate(alarm_id=alarm.pk) == "proposed"
-    set_values(VALVE_STUCK)
+    set_values(dict.fromkeys(racks, 9000.0))
     later = _raise_alarm("crac-3.supply_c", value=6.5, rule="CRAC gives no cooling")
     assert investigate(alarm_id=later.pk) == "proposed"
     assert [(p.kind, p.target) for p in _agents().order_by("pk")] == [

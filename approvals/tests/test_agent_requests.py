@@ -159,6 +159,26 @@ def test_a_doubted_sensor_moves_no_machine(set_values: SetValues) -> None:
     assert Investigation.objects.get().hypotheses[0]["of_instrument"] is True
 
 
+@pytest.mark.usefixtures("few_procedures")
+def test_one_silent_sensor_is_looked_at_and_a_silent_unit_is_the_alarms_affair(
+    set_values: SetValues,
+) -> None:
+    now = timezone.now()
+    common = {"computed_at": now, "window_s": 600, "since": now}
+    told = {"gap": {"flag": 9, "detail": "No reading in the last 10 min; check the source."}}
+    for tag in ("crac-2.return_c", "crac-3.return_c"):
+        PointQuality.objects.create(
+            point=Point.objects.get(tag=tag), flag=Quality.MISSING, tests=told, **common
+        )
+    good = Point.objects.get(tag="crac-2.supply_c")
+    PointQuality.objects.create(point=good, flag=Quality.GOOD, **common)
+    assert [(o.asset, o.what) for o in conspicuous()] == [("crac-2", "crac-2.return_c is silent")]
+    assert patrol()["looked"] == {"proposed": 1}
+    proposal = Proposal.objects.get()
+    assert (proposal.kind, proposal.target) == ("open_work_order", "crac-2")
+    assert "No reading in the last 10 min" in proposal.rationale
+
+
 def test_the_schedule_leaves_alone_what_an_alarm_is_about(set_values: SetValues) -> None:
     set_values(CRAC_2_DOWN)
     _finding("crac-2")

@@ -29,7 +29,7 @@ from approvals import api_urls, execution
 from approvals.audit import audit_verify
 from approvals.models import AuditEntry, Decision, Execution, Proposal
 from approvals.outside.access import agent_issue
-from approvals.tests.conftest import PASSWORD, PlantProcess, SetValues, _free_port
+from approvals.tests.conftest import HEALTHY, PASSWORD, PlantProcess, SetValues, _free_port
 from approvals.tests.execution_kit import fans, keys, made
 from ops_platform.models import User
 
@@ -201,6 +201,7 @@ def test_it_lets_nothing_through_that_people_did_not_sign(
         "requester": "viewer", "digest": "0" * 64, "risk": "low", "is_drill": True,
         "requirement": {"signatures": 0}, "writes": [], "execute_before": "2030-01-01T00:00:00Z",
     }  # fmt: skip
+    set_values(HEALTHY)  # preconditions want readings of the last minute
     answer = post(olga, "proposals/", **asked)
     assert answer.status_code == 201, answer.text
     shed = Proposal.objects.get(pk=answer.json()["id"])

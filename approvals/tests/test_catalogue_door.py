@@ -57,6 +57,7 @@ def test_it_stores_and_plans_every_kind(operator: Any, settings: Any) -> None:
     assert Proposal.objects.count() == len(EXAMPLES)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("demo_facility")
 def test_it_reaches_the_plant_once_for_every_kind(
     operator: Any, supervisor: Any, admin: Any, plant: PlantProcess

@@ -15,7 +15,6 @@ DOOR = "approvals/execution/orders.py"
 # signed webhooks too; they set nothing.
 FIELD = {
     "pymodbus": ("approvals/drivers/",),
-    "redfish": ("approvals/drivers/",),
     "standardwebhooks": ("approvals/drivers/", "approvals/notify/"),
 }
 
@@ -113,6 +112,11 @@ def test_it_names_the_plants_write_address_in_its_driver_only(
         and not name.startswith("facilities/demo/plant/")
     }
     assert writers == {"approvals/drivers/plant.py"}
+
+
+def test_it_names_redfish_resources_in_its_driver_only(strings: dict[str, set[str]]) -> None:
+    speakers = {name for name, said in strings.items() if any("/redfish/v1/" in s for s in said)}
+    assert speakers == {"approvals/drivers/redfish_link.py"}
 
 
 def test_it_hides_drivers_behind_no_dynamic_import(strings: dict[str, set[str]]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -64,8 +65,9 @@ def test_it_runs_a_case_and_leaves_nothing_behind() -> None:
     facility = read_facility()
     case = next(c for c in cases_read(facility) if c.name == "crac-2-trip")
     before = AuditEntry.objects.count()
-    found = case_run(case, facility, with_model=False, follow_twin=False)
-    assert found.problem == ""
+    found, deaf = case_run(case, facility, voices=[False, True], follow_twin=False)
+    assert (found.problem, found.replayed, found.diverged) == ("", 1, ())
+    assert deaf == replace(found, wall_s=deaf.wall_s)  # the same world; no model answers here
     assert (found.named, found.right_asset, found.right_class) == ("crac-2", True, True)
     assert [(p.kind, p.target, p.harmful) for p in found.proposed] == [
         ("start_standby_crac", "crac-4", False)

@@ -390,6 +390,16 @@ class TestMomentary:
         assert len(field.log(name)) == 1
 
 
+def test_it_writes_over_a_register_that_holds_no_number(field: Field) -> None:
+    """A float that was never set is NaN; before it there is nothing to say."""
+    tag, settings = "a.nan", {"register": 200, "type": "uint32"}
+    ModbusDriver(field.modbus({tag: settings})).write(Order(tag, float(0x7FC00000), "k:0"))
+    driver = ModbusDriver(field.modbus({tag: {"register": 200, "type": "float32"}}))
+    assert driver.look(Order(tag, 21.5, "k:1")).applied is None
+    result = driver.write(Order(tag, 21.5, "k:1"))
+    assert (result.previous, result.read_back) == (None, 21.5)
+
+
 def test_it_keeps_units_types_and_word_orders_apart(field: Field) -> None:
     points: dict[str, dict[str, Any]] = {
         "a.one": {"register": 100, "type": "float32", "unit": 1},

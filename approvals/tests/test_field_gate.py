@@ -16,6 +16,7 @@ from approvals.catalogue import KINDS
 from approvals.execution import run as runner
 from approvals.execution import unknowns
 from approvals.models import AssetLease, Execution, Outcome, Proposal
+from approvals.services import proposal_move
 from approvals.services.rollback import proposal_rollback
 from approvals.services.stops import execution_stop, gate_hold, gate_resume
 from approvals.tests.conftest import SetValues
@@ -96,6 +97,23 @@ class TestOutcomes:
             assert f"says of {key}:" in done.writes[0]["settled"]
         proposal.refresh_from_db()
         assert proposal.state == (outcome or "unknown")
+
+    @pytest.mark.parametrize(
+        ("body", "outcome"),
+        [
+            ({"applied": True, "detail": "a\0b\ud800", "previous": "cold"}, Outcome.SUCCEEDED),
+            ({"applied": True, "previous": float("nan")}, Outcome.UNKNOWN),
+            ({"applied": "true"}, Outcome.UNKNOWN),
+        ],
+    )
+    def test_it_can_keep_whatever_a_receiver_answers(
+        self, body: dict[str, Any], outcome: str, field: Field, operator: Any,
+        set_values: SetValues,
+    ) -> None:  # fmt: skip
+        bind("webhook", field, [TAG])
+        field.faults("webhook", {"kind": "status", "status": 200, "body": body})
+        proposal = signed(made(fans(95.0)), operator)
+        assert execution.execute(proposal_id=proposal.pk).outcome == outcome
 
     def test_it_refuses_what_its_driver_does_not_carry_before_the_first_write(
         self, field: Field, operator: Any, set_values: SetValues
@@ -196,6 +214,7 @@ class TestKilled:
             assert len(field.log(driver)) == 1
             done = Execution.objects.get(proposal=proposal)
             assert done.writes[0]["duplicate"] is (when == "after")
+            proposal_move(proposal_id=proposal.pk, source="succeeded", target="verified")
 
     @pytest.mark.parametrize(("driver", "when"), [("modbus", "after"), ("redfish", "before")])
     def test_it_gives_no_momentary_command_twice(

@@ -92,6 +92,7 @@ def _finish(proposal: Proposal, plant: PlantProcess) -> None:
     proposal_move(proposal_id=proposal.pk, source="succeeded", target="verified")
 
 
+@pytest.mark.slow
 def test_it_writes_once_wherever_its_worker_is_killed(ready: Any, plant: PlantProcess) -> None:
     """Every fifth statement, in turn before and after it, until a worker comes through alive."""
     killed = 0
@@ -116,6 +117,7 @@ def test_it_writes_once_wherever_its_worker_is_killed(ready: Any, plant: PlantPr
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(deaths=st.lists(st.tuples(st.integers(1, 60), st.booleans()), min_size=1, max_size=4))
+@pytest.mark.slow
 def test_it_writes_once_when_worker_after_worker_is_killed(
     deaths: list[tuple[int, bool]], ready: Any, plant: PlantProcess
 ) -> None:

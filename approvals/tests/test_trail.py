@@ -162,7 +162,10 @@ def test_it_serves_both_files_to_people_who_are_signed_in(
     days: list[AuditEntry], client: Any, client_as: Any, viewer: Any
 ) -> None:
     anchors_make()
-    paths = {"/api/v1/audit/export": 13, "/api/v1/audit/anchors": 3}  # account, role and log-in besides
+    paths = {
+        "/api/v1/audit/export": 13,
+        "/api/v1/audit/anchors": 3,
+    }  # account, role and log-in besides
     for path in paths:
         assert client.get(path).status_code in (401, 403)
     signed_in = client_as(viewer)

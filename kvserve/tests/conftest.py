@@ -4,6 +4,7 @@ import os
 import socket
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, NamedTuple
@@ -85,8 +86,8 @@ def model_path(models_dir: Path) -> Path:
     return prepare_bundled_model(models_dir)
 
 
-@pytest.fixture(scope="session")
-def start_engine(model_path: Path) -> Iterator[Callable[..., Engine]]:
+@contextmanager
+def _engines(model_path: Path) -> Iterator[Callable[..., Engine]]:
     engines: list[Engine] = []
 
     def start(**options) -> Engine:
@@ -102,9 +103,17 @@ def start_engine(model_path: Path) -> Iterator[Callable[..., Engine]]:
     assert all(engine.join(10) for engine in engines)
 
 
+@pytest.fixture(scope="module")
+def start_engine(model_path: Path) -> Iterator[Callable[..., Engine]]:
+    """Return a function that starts an engine, which ends with its module."""
+    with _engines(model_path) as start:
+        yield start
+
+
 @pytest.fixture(scope="session")
-def engine(start_engine: Callable[..., Engine]) -> Engine:
-    return start_engine(kv_blocks=256, max_seqs=8)
+def engine(model_path: Path) -> Iterator[Engine]:
+    with _engines(model_path) as start:
+        yield start(kv_blocks=256, max_seqs=8)
 
 
 @pytest.fixture(scope="session")

@@ -106,6 +106,7 @@ def reference(model: Any) -> np.ndarray:
         return workload(instance)
 
 
+@pytest.mark.slow
 def test_it_is_no_less_exact_than_stock(model, reference):
     with running(model) as (instance, _):
         stock = error(workload(instance), reference)
@@ -118,6 +119,7 @@ def test_it_is_no_less_exact_than_stock(model, reference):
     assert paged <= stock * 1.05
 
 
+@pytest.mark.slow
 def test_it_leaves_stock_exactly_as_it_was_when_switched_off(model):
     with running(model) as (instance, _):
         wanted = workload(instance)
@@ -143,6 +145,7 @@ def test_it_may_be_switched_between_steps_that_reuse_one_graph(model, reference)
         assert 0 < error(results[True], results[False]) < 0.05
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kv_type", [F32, Q8_0], ids=["f32", "q8_0"])
 def test_it_reads_other_caches(model, reference, kv_type):
     with running(model, kv_type=kv_type) as (instance, _):

@@ -182,6 +182,7 @@ def test_unloading_lets_running_requests_finish_and_frees_the_memory(engine, fil
     assert "'c' was unloaded" in (answer.last.error or "")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("swap_bytes", [0, 64 << 20])
 def test_preempted_requests_keep_their_adapter(start_engine, files, model_path, swap_bytes) -> None:
     """Three requests, of which the pool holds two."""

@@ -58,9 +58,10 @@ def compose(
         return declined(evidence, degraded, sufficiency.missing_step(evidence))
     asked = evidence.asked or question
     pieces = ranked(asked, evidence, draft)
-    reason = "" if not evidence.is_sufficient else None
-    if reason is None:
+    if evidence.is_sufficient:
         reason = sufficiency.objection(evidence, pieces, is_asset=is_asset)
+    else:
+        reason = sufficiency.code_objection(evidence, is_asset=is_asset)
     if reason == "" and evidence.is_near and pieces:
         return _nearest(evidence, chosen(pieces)[0], degraded)
     if reason is not None:

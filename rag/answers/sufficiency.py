@@ -19,17 +19,23 @@ BEST_PIECES = 8
 def objection(
     evidence: Evidence, pieces: Sequence[Piece], *, is_asset: Callable[[str], bool]
 ) -> str | None:
-    """Why the passages do not answer the question, as a sentence for the reader ('' where there is
-    nothing to add), or None where they may."""
+    """Why the passages do not answer the question, as a sentence for the reader, or None where
+    they may. How sure it is in general: `rag.answers.answerable`."""
     if evidence.named.missing_step:
         return missing_step(evidence)
     if evidence.named.is_precise or (evidence.live and evidence.live.is_asked_for):
         return None
-    if code := unknown_code(evidence, is_asset):
-        return f"No document that was found speaks of {code}."
+    if reason := code_objection(evidence, is_asset=is_asset):
+        return reason
     if evidence.live is not None:
         return None
     return _missing_quantity(evidence.asked, pieces)
+
+
+def code_objection(evidence: Evidence, *, is_asset: Callable[[str], bool]) -> str:
+    """`No document that was found speaks of CRAC-7.`; '' where there is nothing to object."""
+    code = unknown_code(evidence, is_asset)
+    return f"No document that was found speaks of {code}." if code else ""
 
 
 def missing_step(evidence: Evidence) -> str:

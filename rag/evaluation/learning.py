@@ -26,6 +26,7 @@ from rag.retrieval.search import search
 
 PENALTIES = (5.0, 10.0, 20.0, 40.0, 80.0, 160.0)
 FREE = frozenset({"step", "length"})  # may be below 0
+AS_GOOD = 0.003  # MRR; less than any of these sets can tell apart
 FOLDS = 8
 DEPTH = 10
 SEED = 20260301
@@ -53,8 +54,8 @@ class Table:
 
 @dataclass(frozen=True)
 class Learned:
-    """The weights by the penalty that did best on documents left out, and MRR@10 there by set
-    and penalty; a set counts the same however many questions it has."""
+    """The weights by the strictest penalty that is as good as any on documents left out, and
+    MRR@10 there by penalty and set; a set counts the same however many questions it has."""
 
     weights: Weights
     penalty: float
@@ -102,10 +103,16 @@ def weights_learn(
                 if fold_of[table.document] == fold:
                     values.setdefault(table.name, []).append(table.reciprocal(weights))
         left_out[penalty] = {name: float(np.mean(found)) for name, found in values.items()}
-    best = max(penalties, key=lambda penalty: np.mean(list(left_out[penalty].values()) or [0.0]))
+    best = _strictest(left_out)
     found = _fit(usable, best, deviation)
     named = {name: round(float(value), 3) for name, value in zip(NAMES, found, strict=True)}
     return Learned(Weights(**named), best, left_out)
+
+
+def _strictest(left_out: dict[float, dict[str, float]]) -> float:
+    """The largest penalty that is as good as the best: what is not needed stays small."""
+    means = {key: float(np.mean(list(found.values()) or [0.0])) for key, found in left_out.items()}
+    return max(key for key, mean in means.items() if mean >= max(means.values()) - AS_GOOD)
 
 
 def _table(name: str, item: Judged, documents: dict[int, int], reader: Reader) -> Table | None:

@@ -7,6 +7,7 @@ or question is known here by name. Shares are of the question's IDF, so a rare w
 import functools
 import itertools
 import json
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass, fields
@@ -263,7 +264,7 @@ def _own(found: Candidate, asked: _Asked) -> tuple[float, ...]:
         float(details.step is not None and asked.to_do),
         float(bool(asked.parts & _part_of(heading_text)) and may_answer),
         float(details.step in asked.steps),
-        min(0.0, float(np.log(max(details.words, FEWEST_WORDS) / USUAL_WORDS))),
+        min(0.0, math.log(max(details.words, FEWEST_WORDS) / USUAL_WORDS)),
         asked.together(text, heading),
         asked.together(heading) if heading[1] else 0.0,
     )

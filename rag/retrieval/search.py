@@ -11,6 +11,7 @@ from typing import Literal
 from rag.access import OPEN_ONLY, Reader
 from rag.llm import embed_queries, embedding_problem
 from rag.models import EmbeddingModel
+from rag.retrieval import features
 from rag.retrieval import fusion as fusions
 from rag.retrieval import rerank as rerankers
 from rag.retrieval.allowed import allowed_of
@@ -105,7 +106,7 @@ class _Search:
                 limit=CANDIDATES,
                 scope=self.scope,
                 known=text_ids,
-                meanwhile=lambda: lexical.update(words.of(text_ids)),
+                meanwhile=lambda: lexical.update(self._prepared(words, details)),
             )
             details |= near.details
         self._lap("vectors")
@@ -153,6 +154,12 @@ class _Search:
     def _lap(self, name: str) -> None:
         self.timings[name] = _ms(self._lapped)
         self._lapped = time.perf_counter()
+
+    def _prepared(self, words: Words, details: dict[int, Details]) -> dict[int, Lexical]:
+        """What can be done for the passages found by words while the vectors are looked up."""
+        if self.leg == "hybrid":
+            features.read(details.values())
+        return words.of(list(details))
 
     def _candidates(
         self,

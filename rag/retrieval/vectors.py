@@ -84,6 +84,13 @@ def nearest(
     return _Wanted(vector, allowed, model, limit).find()
 
 
+def nearest_exact(
+    vector: Sequence[float], allowed: Allowed, *, model: EmbeddingModel, limit: int
+) -> dict[int, float]:
+    """Cosines of the same by a scan, however many are in scope: what recall is measured against."""
+    return _Wanted(vector, allowed, model, limit).scan().similarities
+
+
 def nearest_with_details(
     vector: Sequence[float],
     allowed: Allowed,
@@ -132,7 +139,11 @@ class _Wanted:
                 "passages": self.allowed.passages,
             },
         )
-        return self._asked(self._scan, "fallback")
+        return self.scan("fallback")
+
+    def scan(self, path: str = "exact") -> Nearest:
+        """By a scan of everything in scope."""
+        return self._asked(self._scan, path)
 
     def _asked(
         self,

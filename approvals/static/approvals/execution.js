@@ -116,6 +116,11 @@ document.addEventListener("click", (event) => {
   if (!asked) return;
   const { proposal: id } = asked.dataset;
   if ("open" in asked.dataset) return lead(id);
-  document.addEventListener("card-shown", () => lead(id), { once: true });
+  const shown = ({ detail: { card } }) => {
+    if (card.dataset.proposal !== id || !("open" in card.dataset)) return;
+    document.removeEventListener("card-shown", shown);
+    setTimeout(() => lead(id)); // after the queue has put the focus on the card
+  };
+  document.addEventListener("card-shown", shown);
   asked.querySelector("[data-toggle]").click();
 });

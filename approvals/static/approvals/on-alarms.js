@@ -17,7 +17,7 @@ function mark() {
     old?.remove();
     if (!found) continue;
     const link = document.createElement("a");
-    link.className = "badge badge--info";
+    link.className = "to-sign";
     link.href = `/approvals/${found.id}/`;
     link.dataset.proposalLink = String(found.id);
     link.textContent = `Waits for a signature: ${found.title}`;

@@ -44,6 +44,11 @@ def read(stack: Stack, number: int) -> dict[str, Any]:
         return dict(client.get(f"/api/v1/proposals/{number}/").json())
 
 
+def point(stack: Stack, tag: str) -> float:
+    with stack.client("viewer") as client:
+        return float(client.get(f"/api/v1/points/{tag}/").json()["latest"]["value"])
+
+
 def propose(stack: Stack, kind: str, target: str, params: dict[str, Any]) -> dict[str, Any]:
     body = {"kind": kind, "target": target, "params": params, "rationale": "A test."}
     return send(stack, "admin", "proposals/", body)
@@ -76,7 +81,8 @@ def test_a_weaker_policy_is_simulated_and_waits_for_a_second_person(
     expect(page.locator("#simulation")).to_contain_text(re.compile(r"\d+ proposals? in 30 days"))
     page.locator("#save textarea").fill("One reviewer at night.")
     page.locator("#save [name=password]").fill(stack.logins["supervisor"])
-    page.get_by_role("button", name="Put in force").click()
+    expect(page.locator("#consequence")).to_contain_text("somebody else has accepted it")
+    page.get_by_role("button", name="Ask a second person").click()
     expect(page.get_by_text("Somebody else has to accept your change.")).to_be_visible()
     assert in_force(stack) == before
 
@@ -113,7 +119,7 @@ def test_an_action_is_proposed_with_the_twins_prediction(sign_in: SignIn, stack:
     # Whoever asked finds no button to sign, and is told why.
     expect(page.locator("[data-decide=approve]")).to_have_count(0)
     page.keyboard.press("a")
-    expect(page.locator(".toast").last).to_contain_text("requested")
+    expect(page.locator(".toast").filter(has_text="somebody else has to sign")).to_be_visible()
     expect(page.locator("#decision")).not_to_be_visible()
     made = int(page.url.rstrip("/").rsplit("/", 1)[1])
     assert read(stack, made)["state"] == "pending"
@@ -146,6 +152,9 @@ def test_what_was_written_can_be_undone_by_another_signature(sign_in: SignIn, st
     page.goto(f"{stack.url}/approvals/{first['id']}/")
     expect(page.locator("[data-roll-back]")).to_have_count(0)
     approve(stack, "operator", first)
+    stack.wait_until(
+        lambda: point(stack, "crac-3.supply_sp_c") == 18.5, what="the read-back", timeout_s=30
+    )
     page.get_by_role("button", name="Propose to undo").click(timeout=SLOW_MS)
     page.wait_for_url(lambda url: not url.endswith(f"/{first['id']}/"))
     expect(page.locator(".proposal")).to_contain_text(f"It undoes #{first['id']}")
@@ -165,12 +174,13 @@ def test_a_note_reaches_an_open_page_and_leads_to_the_proposal(
     page.add_init_script(RECORD_NOTES)
     page.goto(f"{stack.url}/points/")
     expect(page.locator("[data-link-state]")).to_have_text("Live")
-    made = propose(stack, "set_damper", "crac-4", {"damper_pct": 40.0})
-    toast = page.locator("a.toast").filter(has_text="damper of CRAC 4")
+    order = {"title": "Filter noise", "text": "Heard on the round.", "priority": "low"}
+    made = propose(stack, "open_work_order", "crac-1", order)
+    toast = page.locator("a.toast").filter(has_text="Filter noise")
     expect(toast).to_be_visible(timeout=SLOW_MS)
     notes = page.evaluate("window.notes")
     assert len(notes) == 1, json.dumps(notes)
-    assert "damper of CRAC 4" in notes[0][0]
+    assert "Filter noise" in notes[0][0]
     toast.click()
     page.wait_for_url(re.compile(rf"/approvals/{made['id']}/$"))
     page.keyboard.press("r")

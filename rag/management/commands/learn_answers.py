@@ -10,8 +10,7 @@ from rag.access import Reader
 from rag.answers import weights
 from rag.answers.answerable import ANSWERABLE
 from rag.answers.choice import SURE
-from rag.evaluation.golden import load
-from rag.evaluation.learning import (
+from rag.evaluation.answers_learning import (
     Example,
     as_json,
     example_of,
@@ -19,6 +18,7 @@ from rag.evaluation.learning import (
     learn_answerable,
     learn_passages,
 )
+from rag.evaluation.golden import load
 from rag.evaluation.resolving import Library, resolve
 from rag.management.commands.evaluate_answers import GOLDEN, Everybody
 from rag.models import Passage
