@@ -8,7 +8,7 @@ from dataclasses import replace
 from approvals.agent.causes.base import Hypothesis
 from approvals.agent.causes.compute import HOT_C
 from approvals.agent.causes.network import SLOWED_PCT
-from approvals.agent.facts import Facts
+from approvals.agent.facts import Facts, Thing
 from approvals.agent.rank import HARMLESS, Candidate
 from approvals.catalogue.situation import INLET_LIMIT_C
 from approvals.catalogue.start_standby_crac import weak_units
@@ -27,10 +27,10 @@ def threat_of(facts: Facts, cause: Hypothesis) -> str:
         return ""
     if cause.domain == "power":
         return _on_battery(facts)
-    told = _slowed(facts) or _hot_gpu(facts)
     if cause.domain in COOLING:
-        told = told or _alone(facts, cause) or _short_of_cooling(facts)
-    return told
+        return _alone(facts, cause) or _short_of_cooling(facts) or _hot_behind(facts, cause)
+    _, _, server = cause.domain.partition("server ")
+    return _slowed(facts) or _hot_gpu(facts.gpus_of(server) if server else (), facts)
 
 
 def protect_first(
@@ -77,10 +77,16 @@ def _short_of_cooling(facts: Facts) -> str:
     return ""
 
 
-def _hot_gpu(facts: Facts) -> str:
+def _hot_behind(facts: Facts, cause: Hypothesis) -> str:
+    """A hot GPU in a rack that hangs on the machine's water."""
+    racks = facts.downstream(cause.asset, "cooling") if cause.domain == "water" else set()
+    return _hot_gpu([gpu for tag in sorted(racks) for gpu in facts.gpus_of(tag)], facts)
+
+
+def _hot_gpu(gpus: Sequence[Thing], facts: Facts) -> str:
     found = [
         (value, gpu)
-        for gpu in facts.of_kind("gpu")
+        for gpu in gpus
         if (value := facts.value(gpu.tag, "temp_c")) is not None and value >= HOT_C
     ]
     if not found:

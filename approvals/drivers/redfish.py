@@ -119,7 +119,11 @@ class RedfishDriver(SettledDriver):
         actions = whole.get("Actions") if isinstance(whole, dict) else None
         action = actions.get(name) if isinstance(actions, dict) else None
         target = action.get("target") if isinstance(action, dict) else None
-        if not isinstance(target, str) or not target.startswith("/redfish/"):
+        if (
+            not isinstance(action, dict)
+            or not isinstance(target, str)
+            or not target.startswith("/redfish/")
+        ):
             raise DriverError(f"{where} has no action {name}", maybe_applied=False)
         parameters = _parameters(point, raw)
         for key, value in parameters.items():

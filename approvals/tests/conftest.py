@@ -72,10 +72,15 @@ def set_values(demo_facility: None) -> SetValues:
     def write(values: dict[str, float]) -> None:
         now = timezone.now()
         points = dict(Point.objects.filter(tag__in=values).values_list("tag", "pk"))
-        for tag, value in values.items():
-            LatestReading.objects.update_or_create(
-                point_id=points[tag], defaults={"ts": now, "value": value, "received_at": now}
-            )
+        LatestReading.objects.bulk_create(
+            [
+                LatestReading(point_id=points[tag], ts=now, value=value, received_at=now)
+                for tag, value in values.items()
+            ],
+            update_conflicts=True,
+            unique_fields=["point"],
+            update_fields=["ts", "value", "received_at"],
+        )
 
     write(HEALTHY)
     return write
@@ -128,11 +133,14 @@ PASSWORD = "correct-horse-battery"
 @pytest.fixture
 def person(db: None) -> Callable[[str, str], Any]:
     """Return a function that makes one more account: `(role, name)`."""
+    from django.contrib.auth.models import Group
+
     from ops_platform.models import User
     from ops_platform.roles import assign_role, sync_roles
 
     def make(role: str, name: str) -> Any:
-        sync_roles()
+        if not Group.objects.filter(name=role, permissions__isnull=False).exists():
+            sync_roles()
         user = User.objects.create_user(name, password=PASSWORD)
         assign_role(user, role)
         return User.objects.get(pk=user.pk)

@@ -113,6 +113,13 @@ def test_it_only_orders_the_repair_where_the_others_carry_the_racks(set_values: 
     assert [(p.kind, p.target) for p in _agents()] == [("open_work_order", "crac-3")]
 
 
+def test_a_standby_that_trips_wants_a_repair_and_nothing_else(set_values: SetValues) -> None:
+    set_values({"crac-4.fault": 1.0})
+    alarm = _raise_alarm("crac-4.fault", value=1.0, rule="CRAC fault")
+    assert investigate(alarm_id=alarm.pk) == "proposed"
+    assert [(p.kind, p.target) for p in _agents()] == [("open_work_order", "crac-4")]
+
+
 def test_a_work_order_holds_nothing_up(set_values: SetValues) -> None:
     """The repair is ordered already; when the plant can no longer wait, it is protected as well."""
     racks = [f"rack-{row}-{n:02}.power_w" for row in (1, 2) for n in range(1, 9)]

@@ -136,8 +136,8 @@ def test_it_writes_every_kind_once_or_refuses_it(
     for proposal, problem in refused[-1:]:
         field.ask(do="reset")
         _sign(proposal, operator, supervisor)
-        done = execute(proposal_id=proposal.pk)
-        assert (done.outcome, problem in done.detail) == ("refused", True), done.detail
+        ended = execute(proposal_id=proposal.pk)
+        assert (ended.outcome, problem in ended.detail) == ("refused", True), ended.detail
         assert field.log(driver) == []
 
 

@@ -15,7 +15,10 @@ from django.test import Client
 from facilities import partitions
 from facilities.ingest import pipeline, points, publish, quarantine, store
 from facilities.ingest.auth import senders
-from facilities.loader import load_facility
+from facilities.loader.apply import apply
+from facilities.loader.checks import check
+from facilities.loader.document import read_document
+from facilities.loader.problems import Problems
 from facilities.services.sources import source_create
 from facilities.whatif import limits
 
@@ -35,10 +38,20 @@ def _fresh_caches() -> Iterator[None]:
     _forget()
 
 
+@pytest.fixture(scope="session")
+def _small_document() -> Any:
+    """Read and checked once a run: parsing takes as long as loading."""
+    problems = Problems()
+    document = read_document(SMALL, problems)
+    check(document, problems)
+    problems.raise_if_any()
+    return document
+
+
 @pytest.fixture
-def small_facility(db: None) -> None:
+def small_facility(db: None, _small_document: Any) -> None:
     """One hall, two racks, one CRAC with rules; see small.yaml."""
-    load_facility(path=SMALL)
+    apply(_small_document, Problems(), prune=False)
 
 
 @pytest.fixture

@@ -159,9 +159,9 @@ def test_a_hundred_thousand_blocks_stay_below_a_megabyte_and_a_quarter_second() 
     for number in range(64, 128):
         done = new_sequence(number, [number, *range(16 * 800)], salt=f"{number}")
         blocks.release(_run(blocks, done, slot=250))
-    started = time.perf_counter()
+    started = time.thread_time()  # what it costs, not what others do beside it
     picture = block_map._blocks(blocks, running)
-    took = time.perf_counter() - started
+    took = time.thread_time() - started
     assert picture["counts"]["free"] < 20_000
     assert picture["counts"]["shared"] == 1000
     assert len(picture["groups"]) == 66

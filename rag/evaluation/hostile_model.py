@@ -71,9 +71,9 @@ class HostileModel:
 
 
 @contextmanager
-def hostile_model(model: HostileModel | None = None) -> Iterator[HostileModel]:
+def hostile_model(given: HostileModel | None = None) -> Iterator[HostileModel]:
     """Serve a hostile model, or the given one, on a free port while the block runs."""
-    model = model or HostileModel()
+    model: HostileModel = given or HostileModel()
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"

@@ -48,6 +48,24 @@ def test_it_finds_closed_documents_for_members_only(
     assert not finds(operator), "the next search finds nothing"
 
 
+def test_it_suggests_no_word_of_a_closed_collection(
+    shelves, import_text, night_shift, viewer, operator
+):
+    import_text("w.txt", "The flibbergast valve is behind the wall.", collection="secret")
+    operator.groups.add(night_shift)
+
+    def added(user) -> str:
+        found = search(query="where is the flibergast valve", reader=Reader.of(user))
+        return " ".join(found.explanation.added)
+
+    assert "flibbergast" in added(operator)
+    assert "flibbergast" not in added(viewer)
+    Collection.objects.get(slug="secret").groups.clear()
+    assert "flibbergast" in added(viewer), "opened: from the next search on"
+    Collection.objects.get(slug="secret").groups.add(night_shift)
+    assert "flibbergast" not in added(viewer), "closed again: from the next search on"
+
+
 def test_it_nests_roles(shelves, viewer, operator, supervisor):
     shelf = Collection.objects.get(slug="secret")
     shelf.groups.set([Group.objects.get(name="operator")])

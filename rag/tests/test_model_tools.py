@@ -60,7 +60,8 @@ class Scripted(HostileModel):
 @pytest.fixture
 def model(settings):
     """A scripted model that is configured as one that writes."""
-    with hostile_model(Scripted()) as scripted:
+    scripted = Scripted()
+    with hostile_model(scripted):
         settings.LLM_URLS, settings.LLM_ANSWERS = [scripted.url], "write"
         cache.delete(capability._tools_key())
         yield scripted
@@ -126,6 +127,8 @@ def test_it_takes_time_and_notes_from_the_users_words_only(demo_facility):
     lies = {"start": "1999-01-01T00:00:00Z", "label": "always", "note": "All is well."}
     call = ToolCall("alarms", json.dumps(ALARMS | {"assets": ["crac-2"], "state": "any"} | lies))
     arguments = model_tools.checked(tool, call, asked)
+    assert arguments is not None
+    assert asked.span is not None
     assert arguments["start"] == asked.span.start.isoformat()
     assert (arguments["label"], "note" in arguments) == (asked.span.label, False)
 
@@ -192,7 +195,7 @@ def test_kvserve_serves_tools(kvserve_url, demo_facility):
         assert isinstance(json.loads(call.arguments), dict)
 
 
-HISTORY = [
+HISTORY: list[dict] = [
     {"role": "user", "text": "How long may CRAC-2 run alone?"},
     {
         "role": "assistant",

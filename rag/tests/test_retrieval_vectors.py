@@ -5,13 +5,14 @@ from datetime import timedelta
 import numpy as np
 import pytest
 from django.contrib.auth.models import Group
-from django.db import OperationalError, connection, transaction
+from django.db import DataError, OperationalError, connection, transaction
 from django.utils import timezone
 
 from rag.access import Reader
 from rag.models import Collection, Document, EmbeddingModel, Passage, PassageVector, Revision
 from rag.retrieval import vector_index, vectors
 from rag.retrieval.allowed import allowed_of
+from rag.retrieval.rows import sent
 from rag.retrieval.scope import Scope
 
 SIZES = {"large": 700, "small": 150, "closed": 30, "past": 20}
@@ -215,3 +216,16 @@ def test_it_builds_an_index_again_whose_build_was_killed():
     vector_index.index_create(model=model)
     vector_index.index_drop(model=model)
     assert _validity(model) is None
+
+
+def test_it_gives_rows_in_order_and_survives_an_error_in_a_round_trip(db):
+    with sent() as together:
+        together.add("SELECT set_config('hnsw.ef_search', %(ef)s, true)", {"ef": "77"})
+        together.add("SELECT current_setting('hnsw.ef_search')", {})
+    assert together.rows == [[("77",)], [("77",)]]
+
+    with pytest.raises(DataError), transaction.atomic(), sent() as together:
+        together.add("SELECT 1 / %(n)s::integer", {"n": 0})
+        together.add("SELECT 1", {})
+    for _ in range(7):  # as a prepared statement too
+        assert vectors.fetch("SELECT %(n)s::integer + 1", {"n": 1}) == [(2,)]

@@ -48,7 +48,7 @@ def units_lost(facts: Facts) -> Iterator[Suspicion]:
                 "air",
                 2.0,
                 WARM_AIR,
-                {**INSTEAD, f"open_work_order@{unit.tag}": 0.45, f"set_damper@{unit.tag}": 0.3},
+                _for_lost(unit),
             )
             .speaks(unit.fault, f"{unit.tag}.fault = 1", 40)
             .speaks(not unit.running, f"{unit.tag} reports that it does not run", 4)
@@ -65,6 +65,14 @@ def units_lost(facts: Facts) -> Iterator[Suspicion]:
             )
             .refuted(f"{unit.tag}.fault clears and {unit.tag}.running is 1")
         )
+
+
+def _for_lost(unit: CoolingUnit) -> dict[str, float]:
+    """A unit on duty is replaced; one on standby takes no cooling away and wants a repair alone."""
+    order = f"open_work_order@{unit.tag}"
+    if not unit.commanded and not unit.running:
+        return {order: 0.95}
+    return {**INSTEAD, order: 0.45, f"set_damper@{unit.tag}": 0.3}
 
 
 def _no_power(facts: Facts) -> str:

@@ -43,10 +43,11 @@ def _stored(stack: Stack) -> dict[str, int]:
 
 
 def _missing(stack: Stack) -> list[str]:
+    acknowledged = _acknowledged(stack)  # first: meanwhile the plant goes on
     stored = _stored(stack)
     return [
         ts
-        for ts, accepted in _acknowledged(stack).items()
+        for ts, accepted in acknowledged.items()
         if stored.get(ts.replace("Z", "").replace("+00:00", "")[:23], 0) < accepted
     ]
 
