@@ -109,6 +109,7 @@ async def answer_events(
     run.asked_as = follow_up.text if follow_up.text != question else ""
     asked = follow_up.text
     facts: LiveFacts | None = None
+    beside: Mapping[str, Any] | None = None
     for_tools = asked if follow_up.is_users_own else question
     # Without a user (the system asks for itself) there is nobody whose rights a tool could use.
     chosen = await sync_to_async(_tool_for)(for_tools) if user is not None else None
@@ -125,10 +126,13 @@ async def answer_events(
         else:
             run.tools.append({"name": tool.name, "result": result})
             yield {"type": "tool", "name": tool.name, "result": result}
-            if not combines:
+            if combines:
+                facts = LiveFacts.of_result(result)
+            elif await sync_to_async(tool.beside)(for_tools):
+                beside = result
+            else:
                 yield run.finish(_tool_answer(result))
                 return
-            facts = LiveFacts.of_result(result)
     yield {"type": "status", "text": "Searching the documents"}
     reader = await sync_to_async(Reader.of)(user) if user is not None else OPEN_ONLY
     evidence = await sync_to_async(gather)(
@@ -140,6 +144,9 @@ async def answer_events(
         with_live=not run.tools,
     )
     run.lap("retrieval")
+    if beside is not None and not evidence.may_stand_beside:
+        yield run.finish(_tool_answer(beside))
+        return
     draft, degraded = "", ""
     if _wants_draft(evidence):
         count = len(evidence.prompt_hits)
@@ -156,9 +163,18 @@ async def answer_events(
             await drafted.aclose()  # type: ignore[attr-defined]
         yield {"type": "status", "text": "Checking each sentence against its source"}
     event = await sync_to_async(compose)(
-        question=asked, evidence=evidence, draft=draft, degraded=degraded, strong=strong
+        question=asked,
+        evidence=evidence,
+        draft=draft,
+        degraded=degraded,
+        strong=strong,
+        tool=beside,
     )
-    yield run.finish(_with_tool_text(event, run.tools))
+    if beside is None:
+        event = _with_tool_text(event, run.tools)
+    elif event["mode"] == "none":
+        run.llm, event = "", _tool_answer(beside)
+    yield run.finish(event)
 
 
 def _tool_for(question: str) -> tuple[chat_tools.ChatTool, chat_tools.Arguments] | None:

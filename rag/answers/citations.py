@@ -47,6 +47,13 @@ class Citations:
         self.items[number - 1].update(named)
         return number
 
+    def tool_words(self, result: Mapping[str, Any]) -> str:
+        """What a tool says, cited as its own words and facts, for the top of a documents' answer."""
+        text = str(result.get("text", ""))
+        facts = " ".join(str(fact) for fact in result.get("facts") or ())
+        quote = facts if text in facts else f"{text} {facts}".strip()
+        return f"{text} [{self.cite_tool(result, quote)}]" if text else ""
+
 
 def _cut(quote: str) -> str:
     return quote if len(quote) <= QUOTE_CHARS else quote[: QUOTE_CHARS - 1].rstrip() + "…"

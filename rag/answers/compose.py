@@ -6,7 +6,7 @@ verification.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,12 +47,19 @@ def is_asset(code: str) -> bool:
 
 
 def compose(
-    *, question: str, evidence: Evidence, draft: str, degraded: str = "", strong: bool = False
+    *,
+    question: str,
+    evidence: Evidence,
+    draft: str,
+    degraded: str = "",
+    strong: bool = False,
+    tool: Mapping[str, Any] | None = None,
 ) -> Event:
     """The `answer` event for a draft ('' where no model answered).
 
     `strong` is whether the model that wrote the draft follows instructions: then its silence is
     believed, and its checked sentences need no quotation below them unless a step is concerned.
+    `tool` is the result of a tool whose words come first, as citation 1, where there is an answer.
     """
     if evidence.named.missing_step:
         return declined(evidence, degraded, sufficiency.missing_step(evidence))
@@ -69,7 +76,7 @@ def compose(
     checked = check_draft(question=asked, evidence=evidence, draft=draft, pieces=pieces)
     if strong and checked.says_nothing and not evidence.named.is_precise:
         return declined(evidence, degraded)
-    return _Answer(asked, evidence, pieces, checked, strong).event(degraded)
+    return _Answer(asked, evidence, pieces, checked, strong, tool).event(degraded)
 
 
 def _nearest(evidence: Evidence, piece: Piece, degraded: str) -> Event:
@@ -121,6 +128,7 @@ class _Answer:
     pieces: Sequence[Piece]
     checked: Checked
     strong: bool
+    tool: Mapping[str, Any] | None = None
 
     def event(self, degraded: str) -> Event:
         """The whole event."""
@@ -128,6 +136,7 @@ class _Answer:
         self.parts: list[str] = []
         self.shown_steps: set[int] = set()
         self.quoted: set[int] = set()
+        opening = self.citations.tool_words(self.tool) if self.tool else ""
         live = self.evidence.live
         best = self._best()
         statements = self._lead(best)
@@ -142,7 +151,7 @@ class _Answer:
         own_words = any(statement.is_own_words for statement in statements)
         kept = any(self._is_from_draft(statement) for statement in statements)
         event = answer_event(
-            text="\n\n".join(self.parts),
+            text="\n\n".join([opening, *self.parts] if opening else self.parts),
             mode="answer" if own_words or kept else "quote",
             evidence=self.evidence,
             citations=self.citations,

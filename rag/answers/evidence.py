@@ -120,6 +120,12 @@ class Evidence:
         return self.answerable >= ANSWERABLE
 
     @property
+    def may_stand_beside(self) -> bool:
+        """Whether an answer may follow a tool's: by the learned probability only, for a reading is
+        there already; without vectors it is not known."""
+        return self.result.query_vector is not None and self.answerable >= ANSWERABLE
+
+    @property
     def is_near(self) -> bool:
         """Whether they are close enough to be shown as the closest text where they do not answer."""
         has_vector = self.result.query_vector is not None

@@ -114,7 +114,8 @@ class AnswerTimingSerializer(serializers.Serializer[Any]):
 
 class AnswerSerializer(serializers.Serializer[Any]):
     """A checked answer. `mode`: answer (sentences of the model that passed every check), quote
-    (only the documents' own words), tool, none (not in the documents)."""
+    (only the documents' own words, below a tool's where one ran), tool (a tool's alone), none (not in
+    the documents)."""
 
     answer = serializers.CharField()
     mode = serializers.ChoiceField(choices=["answer", "quote", "tool", "none"])

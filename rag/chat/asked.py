@@ -46,6 +46,17 @@ class Asked:
             self.states_reading or self.asks_now
         )  # fmt: skip
 
+    @property
+    def may_want_documents(self) -> bool:
+        """Whether what is written may be meant beside a reading: the question asks for it, speaks of
+        what would be, asks twice, or describes a situation. A plain question for a reading does not."""
+        if self.wants_documents or self.is_hypothesis or self.states_reading:
+            return True
+        if words.asks_twice(self.text):
+            return True
+        is_plain = self.asks_now or self.asks_list or self.span is not None
+        return not is_plain and words.tells_situation(self.text)
+
 
 @dataclass(frozen=True)
 class Match:

@@ -122,9 +122,9 @@ def export_markdown(*, session: ChatSession, user: Any) -> str:
         if message["asked_as"]:
             lines += [f"*Understood as: {message['asked_as']}*", ""]
         lines += [f"> **{note['text']}**" for note in message["notes"]]
-        lines += [message["text"], ""]
-        for tool in message["tools"]:
-            lines += _tool_lines(tool["result"])
+        found = [line for tool in message["tools"] for line in _tool_lines(tool["result"])]
+        said = [message["text"], ""]
+        lines += said + found if message["mode"] == "tool" else found + said
         if message["citations"]:
             lines += ["Sources:", "", *(_source(item) for item in message["citations"]), ""]
         if message["degraded"]:

@@ -36,8 +36,9 @@ class ChatTool:
     `run(user, arguments)` returns a result (`rag.chat.live.result`) with `text` at least and may
     raise `ToolRefused`. `permission` is checked first ("app.codename"; '' for everybody signed
     in). `schema` describes the arguments as JSON schema; those of reading tools are validated.
-    `combines(question)` tells whether the documents are to be asked as well. `purpose` tells a
-    language model what a reading tool is for (`rag.chat.model_tools`).
+    `combines(question)` tells whether the documents are to be asked as well. `beside(question)`
+    tells whether their answer is to follow the tool's where they are likely to hold it.
+    `purpose` tells a language model what a reading tool is for (`rag.chat.model_tools`).
     """
 
     name: str
@@ -48,6 +49,7 @@ class ChatTool:
     schema: dict[str, Any] = field(default_factory=dict)
     score: Callable[[Asked], Match | None] | None = None
     combines: Callable[[str], bool] = _never
+    beside: Callable[[str], bool] = _never
     purpose: str = ""
 
 
@@ -108,6 +110,11 @@ def combines(question: str) -> bool:
     """Whether the reading tool that the question asks for wants the documents asked as well."""
     best = surest(question)
     return best is not None and best[1].combines
+
+
+def beside(question: str) -> bool:
+    """Whether what is written may be meant beside the reading that the question asks for."""
+    return read_question(question).may_want_documents
 
 
 def run(tool: ChatTool, *, user: Any, arguments: Arguments) -> dict[str, Any]:

@@ -77,6 +77,30 @@ _TELLS = re.compile(
     re.IGNORECASE,
 )
 
+_SITUATION = re.compile(
+    r"(?<![\w.-])\d+(?:[.,]\d+)?\s*(?:°|degrees?\b|celsius\b|kelvin\b|%|percent\b|k?w\b|kilowatts?\b"
+    r"|v\b|volts?\b|amps?\b|pa\b|l/s|hz\b|s\b|seconds?\b|minutes?\b)"
+    r"|\btoo \w+|\b(?:rising|climbing|falling|dropping|overheat\w*|throttl\w+|leaking|beeping|stuck"
+    r"|tripped|stopped|failed|failing|lost|dead|missing|short|low|high|worn|dirty|clogged|blocked|noisy"
+    r"|abnormal)\b",
+    re.IGNORECASE,
+)
+_SECOND = re.compile(
+    r"(?:[,;:]|\b(?:and|or|but)\b)\s*(?:and\s+)?(?:what|who|when|how|which|why|then|pass or fail"
+    r"|is (?:it|that|this))\b",
+    re.IGNORECASE,
+)
+
+
+def tells_situation(text: str) -> bool:
+    """Whether the user describes what they see and asks no reading: `GPU at 93 degrees in rack 2-04`."""
+    return not _OPENING.search(text) and bool(_SITUATION.search(text))
+
+
+def asks_twice(text: str) -> bool:
+    """Whether a second question follows: `how much diesel is left and when to refuel`."""
+    return bool(_SECOND.search(text))
+
 
 def is_statement(text: str) -> bool:
     """Whether the user tells what happened instead of asking: `chwp-1 has stopped`."""

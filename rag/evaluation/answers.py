@@ -3,7 +3,7 @@
 import re
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
@@ -144,8 +144,8 @@ def _outcome(asked: Golden, ask: Ask, similarity: Similarity | None) -> Outcome:
     judged = judge(answer, cited_texts(last["citations"]), similarity)
     facts = near = None
     if asked.key_facts and asked.is_answerable:
-        facts = has_facts(answer, asked.key_facts)
-        near = has_facts(last["answer"], asked.key_facts)
+        facts = bool(answer) and has_facts(documents_words(last), asked.key_facts)
+        near = has_facts(documents_words(last), asked.key_facts)
     return Outcome(
         asked, last["mode"], last["answer"], judged, facts, near, first_ms, total_ms,
         last.get("dropped", 0), last.get("replaced", 0), last.get("llm", ""),
@@ -163,6 +163,13 @@ def cited_texts(citations: Sequence[dict[str, Any]]) -> dict[int, str]:
         entry["n"]: stored.get(entry["passage_id"], "") if entry["passage_id"] else entry["quote"]
         for entry in citations
     }
+
+
+def documents_words(event: Mapping[str, Any]) -> str:
+    """An answer without the words of the tools above it: a reading is no document's fact."""
+    said = "\n\n".join(str(tool["result"].get("text", "")) for tool in event.get("tools") or ())
+    answer = str(event["answer"])
+    return answer[len(said) :] if said and answer.startswith(said) else answer
 
 
 def has_facts(answer: str, key_facts: Sequence[str]) -> bool:

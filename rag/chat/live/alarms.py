@@ -11,7 +11,7 @@ from django.utils import timezone
 from rag.chat.asked import Asked, Match
 from rag.chat.live import show
 from rag.chat.live.series import _moment
-from rag.chat.tools import ChatTool, ToolRefused, combines
+from rag.chat.tools import ChatTool, ToolRefused, beside, combines
 
 SEVERITIES = ("critical", "high", "medium", "low")
 MAX_ALARMS = 200
@@ -174,6 +174,7 @@ TOOL = ChatTool(
     score=score,
     run=run,
     combines=combines,
+    beside=beside,
     purpose=(
         "Alarms that are open, unacknowledged, acknowledged or cleared, by equipment and "
         "severity, with the likely cause of each group."

@@ -7,7 +7,7 @@ from django.utils import timezone
 
 from rag.chat.asked import Asked, Match
 from rag.chat.live import show
-from rag.chat.tools import ChatTool, ToolRefused, combines
+from rag.chat.tools import ChatTool, ToolRefused, beside, combines
 
 SCANNED = 500
 _BAD = ("bad", "suspect", "failing", "failed", "faulty", "implausible", "wrong values", "frozen",
@@ -132,6 +132,7 @@ TOOL = ChatTool(
     score=score,
     run=run,
     combines=combines,
+    beside=beside,
     purpose=(
         "Points whose data are bad (which=bad), that are silent (which=silent), or both, with"
         " the test that failed."

@@ -8,7 +8,7 @@ from django.utils import timezone
 from rag.chat.asked import Asked, Match
 from rag.chat.live import show
 from rag.chat.live.series import _moment
-from rag.chat.tools import ChatTool, ToolRefused, combines
+from rag.chat.tools import ChatTool, ToolRefused, beside, combines
 
 RATIOS = {
     "pue": ("PUE", ("pue", "power usage effectiveness")),
@@ -148,6 +148,7 @@ TOOL = ChatTool(
     score=score,
     run=run,
     combines=combines,
+    beside=beside,
     purpose=("PUE, WUE, CUE and REF of the facility, its energy use and cost."),
     schema={
         "type": "object",

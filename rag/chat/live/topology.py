@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from rag.chat.asked import Asked, Match
 from rag.chat.live import show
-from rag.chat.tools import ChatTool, ToolRefused, combines
+from rag.chat.tools import ChatTool, ToolRefused, beside, combines
 
 if TYPE_CHECKING:
     from facilities.selectors import Inventory, Reached
@@ -267,6 +267,7 @@ TOOL = ChatTool(
     score=score,
     run=run,
     combines=combines,
+    beside=beside,
     purpose=(
         "What feeds or cools a piece of equipment, what depends on it, where it stands, what "
         "is inside it, and whether it is a single point of failure."

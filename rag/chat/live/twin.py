@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from rag.chat.asked import Asked, Match
 from rag.chat.live import show
-from rag.chat.tools import ChatTool, ToolRefused, combines
+from rag.chat.tools import ChatTool, ToolRefused, beside, combines
 from rag.chat.when import duration_of
 
 DEFAULT_S, LONGEST_S = 1_800.0, 4 * 3_600.0
@@ -244,6 +244,7 @@ TOOL = ChatTool(
     score=score,
     run=run,
     combines=combines,
+    beside=beside,
     purpose=(
         "How well the digital twin follows the plant (state), and its prediction of a fault, "
         "a stop or a start (whatif)."

@@ -10,7 +10,7 @@ from rag.chat.asked import Asked, Match
 from rag.chat.live import show
 from rag.chat.live.series import series_result
 from rag.chat.quantities import Meant, described, is_made, meant, one_meant
-from rag.chat.tools import ChatTool, ToolRefused, combines
+from rag.chat.tools import ChatTool, ToolRefused, beside, combines
 from rag.chat.words import is_statement
 
 if TYPE_CHECKING:
@@ -268,6 +268,7 @@ TOOL = ChatTool(
     score=score,
     run=run,
     combines=combines,
+    beside=beside,
     purpose=(
         "What points report now or reported over a time: values of named equipment or of a "
         "kind of equipment; the most, least, mean or sum of a quantity; what is above or "

@@ -119,8 +119,9 @@ export function renderAnswer(message, answer, context) {
   if (answer.asked_as) parts.push(note(`Understood as: ${answer.asked_as}`));
   for (const warning of answer.notes ?? []) parts.push(note(warning.text, "warning"));
   if (answer.mode === "quote" && !answer.tools?.length) parts.push(note("Quoted word for word"));
-  parts.push(body(answer));
-  for (const tool of answer.tools ?? []) parts.push(toolCard(tool) ?? toolLink(tool));
+  // What a tool found stands above the documents' words, and below its own where it answers alone.
+  const cards = (answer.tools ?? []).map((tool) => toolCard(tool) ?? toolLink(tool));
+  parts.push(...(answer.mode === "tool" ? [body(answer), ...cards] : [...cards, body(answer)]));
   if (answer.revisions?.length) parts.push(revisionLine(answer.revisions));
   if (answer.procedure) parts.push(stepList(answer.procedure));
   if (answer.citations?.length) parts.push(sourceList(answer.citations));
