@@ -21,7 +21,7 @@ from approvals.agent.gather import (
 from approvals.agent.occasion import Occasion
 from approvals.agent.rank import HARMLESS, Candidate, nothing_row
 from approvals.agent.steps import decide, enumerate_actions, find_support, predict, vote
-from approvals.agent.threat import protect_first
+from approvals.agent.threat import protect_first, threat_of
 from approvals.agent.waiting import holds_up, read_waiting
 from approvals.agent.world import World
 
@@ -110,6 +110,13 @@ def look(occasion: Occasion, world: World) -> Verdict:
         return Verdict(_unexplained(occasion, causes), facts, causes)
     if causes[0].of_instrument:
         sentences.append(f"{causes[0].text}: no action on the plant follows from it")
+    if (work := facts.worked_on.get(causes[0].asset)) and not threat_of(facts, causes[0]):
+        return Verdict(
+            f"No action proposed: people work on {facts.name(causes[0].asset)} ({work}), and nothing "
+            f"is lost until they are done. Most likely cause: {causes[0].text}.",
+            facts,
+            causes,
+        )
     waiting = _waiting(causes[0], hall["hall"], world)
     if waiting and holds_up(waiting, ""):
         held = _held(waiting, facts, causes)

@@ -9,7 +9,7 @@ from django.db import connection, transaction
 
 from approvals.agent import explain
 from approvals.agent.look import Verdict
-from approvals.agent.waiting import holds_up, read_waiting
+from approvals.agent.waiting import holds_up, read_twin, read_waiting
 from approvals.errors import ConflictError
 from approvals.services.proposals import ProposalDraft, proposal_attach_alarm, proposal_create
 from facilities.models import Hall
@@ -39,6 +39,8 @@ def propose_or_attach(*, verdict: Verdict, requested_by: AbstractUser | None = N
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", [HALL_LOCK, hall_id])
         waiting = read_waiting(hall=situation.hall, asset=leading.asset, domain=leading.domain)
+        if best is not None and not holds_up(waiting, best.action.kind):
+            waiting = read_twin(kind=best.action.kind, target=best.action.target)
         if best is not None and not holds_up(waiting, best.action.kind):
             made = proposal_create(
                 draft=ProposalDraft(

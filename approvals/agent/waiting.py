@@ -7,7 +7,7 @@ from typing import Any
 
 from approvals.agent.rank import HARMLESS
 from approvals.models import Proposal
-from approvals.states import OPEN_STATES
+from approvals.states import OPEN_STATES, S
 from facilities import selectors
 from facilities.models import Asset
 
@@ -21,17 +21,21 @@ CHANGES = {
     "ups": "power", "pdu": "power", "generator": "power", "utility": "power",
 }  # fmt: skip
 
+# States of a proposal that nobody has signed: nothing is under way.
+UNSIGNED = frozenset({S.DRAFT.value, S.SIMULATED.value, S.PENDING.value})
+
 
 def read_waiting(*, hall: str, asset: str, domain: str) -> dict[str, Any] | None:
     """The open proposal for the same cause, or the change under way that another would disturb.
 
     {id, title, same, order}: `same` where it is for the same asset, `order` where it is a work order,
     which moves nothing and holds up nothing that protects the plant until the repair. A person's own
-    proposal says no cause: it counts for the part of the plant that its target belongs to
-    (`CHANGES`).
+    proposal says no cause: once it is signed it counts for the part of the plant that its target
+    belongs to (`CHANGES`); before, nothing changes yet, and a fault must not wait for it.
     """
     open_ones = Proposal.objects.filter(state__in=OPEN_STATES, is_drill=False).order_by("pk")
-    rows = list(open_ones.only("pk", "title", "kind", "target", "case"))
+    told = open_ones.only("pk", "title", "kind", "target", "case", "state")
+    rows = [p for p in told if _cause(p) or p.state not in UNSIGNED]
     if not rows:
         return None
     mine = [p for p in rows if _cause(p).get("asset", p.target) == asset]
@@ -56,6 +60,13 @@ def read_waiting(*, hall: str, asset: str, domain: str) -> dict[str, Any] | None
         if _related(theirs, asset, domain):
             return _told(proposal, same=False)
     return None
+
+
+def read_twin(*, kind: str, target: str) -> dict[str, Any] | None:
+    """The open proposal of the very same action, whoever made it, as of `read_waiting`."""
+    open_ones = Proposal.objects.filter(state__in=OPEN_STATES, is_drill=False)
+    found = open_ones.filter(kind=kind, target=target).order_by("pk").first()
+    return _told(found, same=True) if found else None
 
 
 def holds_up(waiting: Mapping[str, Any] | None, kind: str) -> bool:

@@ -52,6 +52,7 @@ def test_it_waits_for_a_change_of_the_same_air_and_looks_again_when_that_is_over
     asked = make_proposal(
         "set_fan_speed", "crac-1", {"fan_speed_pct": 90.0}, person("operator", "olga")
     )
+    forced(asked.pk, state="approved")
     alarm = _crac_2_alarm()
     assert investigate(alarm_id=alarm.pk) == "attached"
     Investigation.objects.update(finished_at=timezone.now() - timedelta(minutes=2))
@@ -60,6 +61,52 @@ def test_it_waits_for_a_change_of_the_same_air_and_looks_again_when_that_is_over
     assert alarms_to_investigate() == [alarm.pk]
     assert investigate(alarm_id=alarm.pk) == "proposed"
     assert [(p.kind, p.target) for p in _agents()] == [("start_standby_crac", "crac-4")]
+
+
+@pytest.mark.parametrize(
+    ("kind", "target", "params"),
+    [
+        ("set_fan_speed", "crac-1", {"fan_speed_pct": 90.0}),
+        ("set_fan_speed", "crac-2", {"fan_speed_pct": 90.0}),
+        ("shed_rack_load", "rack-1-03", {"load_cap_pct": 60.0}),
+    ],
+)
+def test_a_fault_does_not_wait_for_what_somebody_asked_for_and_nobody_signed(
+    make_proposal: MakeProposal,
+    person: Callable[[str, str], Any],
+    kind: str,
+    target: str,
+    params: dict[str, float],
+) -> None:
+    make_proposal(kind, target, params, person("operator", "olga"))
+    assert investigate(alarm_id=_crac_2_alarm().pk) == "proposed"
+    assert [(p.kind, p.target) for p in _agents()] == [("start_standby_crac", "crac-4")]
+
+
+def test_it_adds_to_the_same_action_that_somebody_asked_for(
+    make_proposal: MakeProposal, person: Callable[[str, str], Any], set_values: SetValues
+) -> None:
+    set_values(CRAC_2_DOWN)
+    asked = make_proposal("start_standby_crac", "crac-4", {}, person("operator", "olga"))
+    assert investigate(alarm_id=_crac_2_alarm().pk) == "attached"
+    asked.refresh_from_db()
+    assert [e for e in asked.evidence if e["kind"] == "alarm"]
+    assert not _agents()
+
+
+def test_planned_work_wants_no_order(set_values: SetValues) -> None:
+    """A unit that people took out of service, with the racks well supplied by the others."""
+    now = timezone.now()
+    alarm = _crac_2_alarm()
+    MaintenanceWindow.objects.create(
+        asset=Asset.objects.get(tag="crac-2"),
+        starts_at=now,
+        ends_at=now + timedelta(hours=1),
+        reason="filter",
+    )
+    set_values(CRAC_2_DOWN | {"crac-4.running": 1.0, "crac-4.fan_speed_pct": 70.0})
+    assert investigate(alarm_id=alarm.pk) == "none"
+    assert "people work on CRAC 2 (filter)" in Investigation.objects.get().conclusion
 
 
 def test_what_was_rejected_for_its_own_cause_is_not_asked_again(
