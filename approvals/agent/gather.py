@@ -231,7 +231,7 @@ def show_findings(answer: Answer) -> dict[str, Any]:
 
 def _doubts() -> dict[str, str]:
     """What the quality tests doubt, then what says nothing any more; at most `KEPT`."""
-    rows = PointQuality.objects.select_related("point")
+    rows = PointQuality.objects.filter(reads.of_instruments()).select_related("point")
     doubted = rows.filter(flag__in=(Quality.SUSPECT, Quality.FAIL)).order_by("-flag", "point__tag")
     silent = rows.filter(flag=Quality.MISSING).order_by("point__tag")
     return {

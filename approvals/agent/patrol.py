@@ -53,8 +53,8 @@ def conspicuous() -> list[Occasion]:
     speaks = PointQuality.objects.filter(flag=Quality.GOOD, point__asset=OuterRef("point__asset"))
     lasting = Q(flag__in=(Quality.SUSPECT, Quality.FAIL), since__lt=now - LASTING)
     silent = Q(flag=Quality.MISSING) & Exists(speaks)  # the flag itself takes ten minutes
-    doubted = PointQuality.objects.filter(lasting | silent).select_related("point__asset")
-    for doubt in doubted.order_by("-flag", "since", "pk")[:50]:
+    doubted = PointQuality.objects.filter(reads.of_instruments(), lasting | silent)
+    for doubt in doubted.select_related("point__asset").order_by("-flag", "since", "pk")[:50]:
         found.setdefault(
             doubt.point.asset.tag,
             occasion_of_asset(

@@ -179,6 +179,24 @@ def test_one_silent_sensor_is_looked_at_and_a_silent_unit_is_the_alarms_affair(
     assert "No reading in the last 10 min" in proposal.rationale
 
 
+def test_it_takes_no_residual_of_the_twin_for_a_sensor(set_values: SetValues) -> None:
+    now = timezone.now()
+    common = {"computed_at": now, "window_s": 600, "since": now - timedelta(hours=1)}
+    unit = Asset.objects.get(tag="crac-2")
+    for suffix in ("residual", "residual_sigma"):
+        own = Point.objects.create(
+            tag=f"crac-2.return_c_{suffix}", asset=unit, name=suffix, quantity=f"return_c_{suffix}"
+        )
+        PointQuality.objects.create(point=own, flag=Quality.MISSING, **common)
+        other = Point.objects.create(
+            tag=f"crac-2.supply_c_{suffix}", asset=unit, name=suffix, quantity=f"supply_c_{suffix}"
+        )
+        PointQuality.objects.create(point=other, flag=Quality.SUSPECT, **common)
+    good = Point.objects.get(tag="crac-2.supply_c")
+    PointQuality.objects.create(point=good, flag=Quality.GOOD, **common)
+    assert conspicuous() == []
+
+
 def test_the_schedule_leaves_alone_what_an_alarm_is_about(set_values: SetValues) -> None:
     set_values(CRAC_2_DOWN)
     _finding("crac-2")

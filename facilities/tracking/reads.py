@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from facilities.models import TwinAccuracy, TwinFinding, TwinTracker
@@ -93,3 +93,11 @@ def accuracy_hours(*, since: datetime, quantity: str = "") -> QuerySet[TwinAccur
     """Accuracy by hour since a time, newest first."""
     found = TwinAccuracy.objects.filter(hour__gte=since)
     return found.filter(quantity=quantity) if quantity else found
+
+
+def of_instruments() -> Q:
+    """Filter of quality rows: what an instrument sends, neither computed from other points nor the
+    twin's own residuals.
+    """
+    own = Q(point__quantity__endswith="_residual") | Q(point__quantity__endswith="_residual_sigma")
+    return Q(point__derived__isnull=True) & ~own
